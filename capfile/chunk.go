@@ -1,0 +1,141 @@
+package capfile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Method is how a chunk was compressed. The numbers are stored in files.
+type Method uint32
+
+const (
+	Stored  Method = iota // raw zstd blocks; in the plain form all chunks
+	Fastest               // the levels of github.com/klauspost/compress/zstd
+	Default
+	Better
+	Best
+	methods
+)
+
+var methodNames = [methods]string{"stored", "fastest", "default", "better", "best"}
+
+func (m Method) String() string {
+	if m < methods {
+		return methodNames[m]
+	}
+	return fmt.Sprintf("method %d", uint32(m))
+}
+
+// ParseMethod returns the compressing method of that name.
+func ParseMethod(name string) (Method, error) {
+	if i := slices.Index(methodNames[Fastest:], name); i >= 0 {
+		return Fastest + Method(i), nil
+	}
+	return 0, fmt.Errorf("unknown compression level %q: fastest, default, better, best", name)
+}
+
+// Chunk is a run of whole pcapng packet blocks on its way into a file.
+//
+// Its owner fills Buf, whose first MarkLen bytes are left free for the mark,
+// and the counts of Entry; Compressor.Compress adds the rest, and
+// Writer.WriteChunk the offsets. The content may be empty: a chunk of no
+// packets carries counts.
+type Chunk struct {
+	Entry
+	Buf []byte // MarkLen bytes of room, then the content
+
+	encoded []byte // MarkLen bytes of room, then zstd blocks; nil: plain
+}
+
+// Content returns the pcapng blocks of the chunk.
+func (c *Chunk) Content() []byte { return c.Buf[MarkLen:] }
+
+// Compressor turns chunks into joinable zstd blocks, one after the other. It
+// is not safe for concurrent use: every worker has its own. Encoders are made
+// when first used.
+type Compressor struct {
+	windowBytes int
+	encoders    [methods]*zstd.Encoder
+}
+
+// NewCompressor returns a Compressor for files with that window, see WindowBytes.
+func NewCompressor(windowBytes int) *Compressor {
+	return &Compressor{windowBytes: windowBytes}
+}
+
+// WindowBytes returns the window of a frame whose chunks have contentLen bytes
+// or about that: the next power of two, but from 1 MiB to 8 MiB. Every reader
+// has to accept 8 MiB (RFC 8878 §3.1.1.1.2), and smaller ones gain nothing.
+func WindowBytes(contentLen int) int {
+	window := 1 << 20
+	for window < contentLen && window < 8<<20 {
+		window <<= 1
+	}
+	return window
+}
+
+// EncodedCap is the room that EncodedInto may need for content of that length:
+// incompressible bytes grow by a block header every 128 KiB.
+func EncodedCap(contentLen int) int {
+	return MarkLen + zstd.HeaderMaxSize + contentLen + (contentLen/zstdBlockMax+1)*zstdBlockHeaderLen
+}
+
+// Hash notes the content's length and hash, all that a chunk of the plain and
+// stream forms needs.
+func (c *Chunk) Hash() {
+	c.Method = Stored
+	c.ContentLen = uint32(len(c.Content()))
+	c.Entry.Hash = xxhash.Sum64(c.Content())
+	c.encoded = nil
+}
+
+// Compress compresses the chunk's content by method m into buf, which the
+// chunk keeps until it has been written. buf grows where EncodedCap was not
+// kept to.
+func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
+	c.Hash()
+	content := c.Content()
+	if m == Stored || len(content) == 0 {
+		c.encoded = appendStored(buf[:MarkLen], content)
+		return nil
+	}
+	c.Method = m
+	if z.encoders[m] == nil {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)),
+			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false),
+			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			return fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
+		}
+		z.encoders[m] = e
+	}
+	frame := z.encoders[m].EncodeAll(content, buf[:MarkLen])
+	blocks, err := joinable(frame[MarkLen:])
+	if err != nil {
+		return fmt.Errorf("compress a chunk of %d bytes: %w", len(content), err)
+	}
+	c.encoded = frame[blocks:] // the mark overwrites the frame's header
+	return nil
+}
+
+// appendStored appends content to b as raw zstd blocks.
+func appendStored(b, content []byte) []byte {
+	for piece := range slices.Chunk(content, zstdBlockMax) {
+		b = appendRawBlock(b, piece, false)
+	}
+	return b
+}
+
+// appendRawBlock appends a raw zstd block, of at most zstdBlockMax bytes.
+func appendRawBlock(b, content []byte, last bool) []byte {
+	kind := zstdBlockRaw
+	if last {
+		kind |= zstdBlockLast
+	}
+	b = append(b, 0, 0, 0)
+	putZstdBlockHeader(b[len(b)-zstdBlockHeaderLen:], kind, len(content))
+	return append(b, content...)
+}

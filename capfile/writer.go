@@ -1,0 +1,266 @@
+package capfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+const (
+	zstdMagic       = 0xFD2FB528
+	zstdHeaderLen   = 6 // magic, frame header descriptor, window descriptor
+	zstdChecksumLen = 4
+)
+
+// File is what a Writer needs of the file it writes. Write appends to the end
+// of the file, also after Truncate (O_APPEND). Truncate is called only after a
+// failed write, never in the Stream form.
+type File interface {
+	io.Writer
+	Truncate(size int64) error
+}
+
+// Config tells a Writer what to write. The zero value is the zstd form with a
+// window of 1 MiB and an empty description.
+type Config struct {
+	Form        Form
+	WindowBytes int // Zstd: a power of two from 1 MiB to 8 MiB, the compressors'; 0: 1 MiB
+	Section     pcapng.Section
+}
+
+// Writer writes one capture file: header, chunks in the order they are given,
+// statistics, index. The first error sticks: every later call returns it,
+// but for Close, which still tries to end the file well.
+//
+// After a failed write the file is cut back to the end of the last whole
+// chunk, so that it stays readable.
+type Writer struct {
+	f    File
+	form Form
+	err  error
+	torn bool   // a failed write could not be undone: nothing may follow it
+	buf  []byte // for header, statistics and index blocks; reused
+
+	size     uint64 // bytes on disk
+	content  uint64 // bytes of the section
+	checksum *xxhash.Digest
+	totals   pcapng.Statistics
+
+	entries  []Entry // those that no index block has listed yet
+	listed   uint64  // how many have been
+	previous uint64  // where the latest index block is
+}
+
+// NewWriter writes the file's header to f and returns a Writer for the rest.
+// On an error nothing is left to be closed but f.
+func NewWriter(f File, c Config) (*Writer, error) {
+	if c.WindowBytes == 0 {
+		c.WindowBytes = WindowBytes(0)
+	}
+	if c.Form == Zstd && c.WindowBytes != WindowBytes(c.WindowBytes) {
+		return nil, fmt.Errorf("window of %d bytes: has to be a power of two from 1 MiB to 8 MiB", c.WindowBytes)
+	}
+	section, err := c.Section.Encode()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{f: f, form: c.Form, checksum: xxhash.New()}
+	if w.form == Zstd {
+		const contentChecksum = 1 << 2
+		w.buf = binary.LittleEndian.AppendUint32(w.buf, zstdMagic)
+		w.buf = append(w.buf, contentChecksum, byte((bits.Len(uint(c.WindowBytes))-11)<<3))
+	}
+	w.append(section, false)
+	if err := w.write(w.buf); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// append puts whole pcapng blocks into w.buf as the form has them.
+func (w *Writer) append(blocks []byte, last bool) {
+	w.content += uint64(len(blocks))
+	if w.form != Zstd {
+		w.buf = append(w.buf, blocks...)
+		return
+	}
+	w.checksum.Write(blocks)
+	for len(blocks) > zstdBlockMax {
+		w.buf = appendRawBlock(w.buf, blocks[:zstdBlockMax], false)
+		blocks = blocks[zstdBlockMax:]
+	}
+	w.buf = appendRawBlock(w.buf, blocks, last)
+}
+
+// write writes b, or nothing of it where that can be had.
+func (w *Writer) write(b []byte) error {
+	n, err := w.f.Write(b)
+	if err == nil {
+		w.size += uint64(len(b))
+		return nil
+	}
+	w.err = err
+	switch {
+	case n == 0:
+	case w.form == Stream:
+		w.torn = true
+	default:
+		if terr := w.f.Truncate(int64(w.size)); terr != nil {
+			w.torn = true
+			w.err = errors.Join(err, terr)
+		}
+	}
+	return w.err
+}
+
+// WriteChunk writes one chunk, which Compressor.Compress (form Zstd) or
+// Chunk.Hash (others) has made ready, and sets its offsets and stored length.
+// It does not keep the chunk.
+func (w *Writer) WriteChunk(c *Chunk) error {
+	if w.err != nil {
+		return w.err
+	}
+	if w.form == Stream {
+		if err := w.write(c.Content()); err != nil {
+			return err
+		}
+		w.add(&c.Entry)
+		return nil
+	}
+	stored := c.Buf
+	if w.form == Zstd {
+		stored = c.encoded
+	}
+	c.FileOffset, c.ContentOffset, c.StoredLen = w.size, w.content, uint32(len(stored))
+	putMark(stored, w.form, &c.Entry)
+	if err := w.write(stored); err != nil {
+		return err
+	}
+	if w.form == Zstd {
+		putMark(c.Buf, Plain, &c.Entry) // the bytes that the zstd mark decodes to
+		w.checksum.Write(c.Buf)
+	}
+	w.content += uint64(len(c.Buf))
+	w.add(&c.Entry)
+	w.entries = append(w.entries, c.Entry)
+	if len(w.entries) < MaxIndexEntries {
+		return nil
+	}
+	w.buf = w.buf[:0]
+	w.appendIndex(0, false)
+	return w.write(w.buf)
+}
+
+// Size returns how many bytes the file has now.
+func (w *Writer) Size() uint64 { return w.size }
+
+// SizeWith returns how many bytes the file would have after WriteChunk(c) and
+// Close: what a limit on its size has to be compared with. c may be nil.
+func (w *Writer) SizeWith(c *Chunk) uint64 {
+	size := w.size + pcapng.StatisticsLen
+	if w.form == Stream {
+		if c != nil {
+			size += uint64(len(c.Content()))
+		}
+		return size
+	}
+	entries := len(w.entries)
+	if c != nil {
+		entries++
+		stored := c.Buf
+		if w.form == Zstd {
+			stored = c.encoded
+		}
+		size += uint64(len(stored))
+	}
+	blocks := 1
+	if entries == MaxIndexEntries { // a full block, and the last one without entries
+		blocks = 2
+	}
+	size += uint64(blocks*indexOverhead + entries*EntryLen)
+	if w.form == Zstd {
+		size += uint64((blocks+1)*zstdBlockHeaderLen + zstdChecksumLen)
+	}
+	return size
+}
+
+// nextBlock is where in the file a pcapng block stands that is appended next.
+func (w *Writer) nextBlock() uint64 {
+	at := w.size + uint64(len(w.buf))
+	if w.form == Zstd {
+		at += zstdBlockHeaderLen
+	}
+	return at
+}
+
+// appendIndex puts an index block of the entries at hand into w.buf.
+func (w *Writer) appendIndex(statistics uint64, last bool) {
+	at := w.nextBlock()
+	block := appendIndexBlock(nil, indexHeader{
+		previous: w.previous, first: w.listed, statistics: statistics, contentOffset: w.content,
+	}, w.entries)
+	w.append(block, last)
+	w.previous = at
+	w.listed += uint64(len(w.entries))
+	w.entries = w.entries[:0]
+}
+
+// End is what a Writer cannot know of the recording whose file it closes.
+type End struct {
+	Start, Stop int64  // when it started and stopped, ns since 1970-01-01 00:00 UTC
+	Lost        uint64 // packets dropped since the last chunk that was written
+}
+
+// Totals adds up what the chunks written so far say, and end, into the counts
+// of an Interface Statistics Block.
+func (w *Writer) Totals(end End) pcapng.Statistics {
+	t := w.totals
+	t.Start, t.End = end.Start, end.Stop
+	t.Dropped += end.Lost
+	t.FilterAccept += end.Lost
+	t.Received += end.Lost
+	return t
+}
+
+// add counts a chunk that was written.
+func (w *Writer) add(e *Entry) {
+	t := &w.totals
+	t.Delivered += uint64(e.Packets)
+	t.OSDropped += e.DroppedByQueue
+	t.Dropped += e.DroppedByQueue + e.Dropped
+	t.FilterAccept += uint64(e.Packets) + e.Dropped
+	t.Received += uint64(e.Packets) + e.Dropped + e.DroppedByQueue + e.Filtered
+}
+
+// Close ends the file with statistics, index and checksum. It does not close
+// the file below. After an earlier error it still tries to, since what has
+// been written deserves its index, and returns the earlier error in any case.
+func (w *Writer) Close(end End) error {
+	earlier := w.err
+	w.err = errClosed
+	if w.torn || earlier == errClosed {
+		return earlier
+	}
+	w.buf = w.buf[:0]
+	statistics := w.nextBlock()
+	w.append(w.Totals(end).Append(nil), false)
+	if w.form != Stream {
+		w.appendIndex(statistics, true)
+	}
+	if w.form == Zstd {
+		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(w.checksum.Sum64()))
+	}
+	err := w.write(w.buf)
+	w.err = errClosed
+	if earlier != nil {
+		return earlier
+	}
+	return err
+}
+
+var errClosed = errors.New("capture file is closed")
