@@ -1,0 +1,274 @@
+package tun
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// readAll reads what the device holds and returns how many packets that were.
+func readAll(t testing.TB, in Ingest, dst []byte) (packets uint64) {
+	t.Helper()
+	for {
+		n, _, _, err := in.Next(dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return packets
+		}
+		packets++
+	}
+}
+
+func dropsOf(t testing.TB, d *Device) uint64 {
+	t.Helper()
+	n, exact, err := d.Drops()
+	if err != nil || !exact {
+		t.Fatalf("drops: %v, exact: %v", err, exact)
+	}
+	return n
+}
+
+func TestOverflowIsCounted(t *testing.T) {
+	const queue = 100
+	d, conn := upDevice(t, Config{QueueLen: queue}, 1500)
+	dst := make([]byte, MaxPacket)
+	offered, read := uint64(0), uint64(0)
+	for _, burst := range []uint64{queue - 1, queue, queue + 1, 1, 5 * queue} {
+		for range burst {
+			send(t, conn, []byte("burst"))
+		}
+		offered += burst
+		got := readAll(t, d, dst)
+		if got > queue {
+			t.Errorf("the queue of %d held %d packets", queue, got)
+		}
+		read += got
+		if drops := dropsOf(t, d); offered != read+drops {
+			t.Errorf("offered %d, read %d, dropped %d", offered, read, drops)
+		}
+	}
+	if offered == read {
+		t.Error("nothing was dropped, so this test shows nothing")
+	}
+}
+
+// Several senders at once are what fills a queueing discipline, where packets
+// would get lost uncounted.
+func TestFloodIsCounted(t *testing.T) {
+	const senders, sends, size = 4, 1000, 100
+	d, _ := upDevice(t, Config{QueueLen: 500}, 1500)
+	var sending sync.WaitGroup
+	for range senders {
+		conn := dialPeer(t)
+		segmenting(t, conn, size)
+		sending.Go(func() {
+			for range sends {
+				if _, err := conn.Write(make([]byte, segments*size)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	sent := make(chan struct{})
+	go func() {
+		sending.Wait()
+		close(sent)
+		d.Wake()
+	}()
+	dst := make([]byte, MaxPacket)
+	read := uint64(0)
+	for done := false; !done; {
+		if err := d.Wait(-1); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-sent:
+			done = true
+		default:
+		}
+		read += readAll(t, d, dst)
+	}
+	qdiscs, err := netlink.QdiscList(linkOf(t, d))
+	if err != nil || len(qdiscs) != 1 || qdiscs[0].Type() != "noqueue" {
+		t.Errorf("queueing disciplines %v, %v", qdiscs, err)
+	}
+	const offered = senders * sends * segments
+	if drops := dropsOf(t, d); offered != read+drops {
+		t.Errorf("offered %d, read %d, dropped %d: %d are missing", offered, read, drops, offered-read-drops)
+	}
+}
+
+// The recorder may change its namespace and its privileges after opening.
+func TestDropsFromElsewhere(t *testing.T) {
+	d, conn := upDevice(t, Config{QueueLen: 1}, 1500)
+	for range 3 {
+		send(t, conn, []byte("flood"))
+	}
+	err := onDoomedThread(t, func() error {
+		if err := dropCapabilities(); err != nil {
+			return err
+		}
+		if n, _, err := d.Drops(); n != 2 || err != nil {
+			t.Errorf("drops %d, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeletionUnderTheReader(t *testing.T) {
+	newNamespace(t)
+	d := openTest(t, Config{})
+	bringUp(t, d, 1500)
+	waited := make(chan error)
+	go func() { waited <- d.Wait(-1) }()
+	if err := netlink.LinkDel(linkOf(t, d)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, nextErr := d.Next(make([]byte, MaxPacket))
+	_, _, dropsErr := d.Drops()
+	for what, err := range map[string]error{"Wait": <-waited, "a later Wait": d.Wait(-1), "Next": nextErr, "Drops": dropsErr} {
+		if err == nil || !strings.Contains(err.Error(), "device "+d.Name()) {
+			t.Errorf("%s: error %v", what, err)
+		}
+		if what != "Drops" && !errors.Is(err, ErrDeleted) {
+			t.Errorf("%s: error %v is not ErrDeleted", what, err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Signals (the runtime sends them to preempt) neither end a Wait nor prolong it.
+func TestWaitThroughSignals(t *testing.T) {
+	d, _ := upDevice(t, Config{}, 1500)
+	const timeout = 20 * time.Millisecond
+	pid, reader := unix.Getpid(), unix.Gettid()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := unix.Tgkill(pid, reader, unix.SIGURG); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	start := time.Now()
+	err := d.Wait(timeout) // hangs where each signal starts it anew
+	if took := time.Since(start); err != nil || took < timeout {
+		t.Errorf("Wait(%v) returned %v after %v", timeout, err, took)
+	}
+	close(stop)
+	<-stopped
+}
+
+func TestDownIsNoError(t *testing.T) {
+	d, conn := upDevice(t, Config{}, 1500)
+	send(t, conn, []byte("kept"))
+	link := linkOf(t, d)
+	if err := netlink.LinkSetDown(link); err != nil {
+		t.Fatal(err)
+	}
+	if n := readAll(t, d, make([]byte, MaxPacket)); n != 1 {
+		t.Errorf("%d packets after the device went down, not 1", n)
+	}
+	if err := d.Wait(0); err != nil {
+		t.Error(err)
+	}
+}
+
+// A capture without IPv6 is to hold what was sent into the device, and nothing
+// of what the kernel says by itself.
+func TestKernelKeepsQuiet(t *testing.T) {
+	newNamespace(t)
+	quiet := openTest(t, Config{})
+	bringUp(t, quiet, 1500)
+	chatty := openTest(t, Config{IPv6: true})
+	if err := netlink.LinkSetUp(linkOf(t, chatty)); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel solicits routers on chatty, which came up later: then quiet
+	// would have had its turn.
+	dst := make([]byte, MaxPacket)
+	for solicited := false; !solicited; {
+		n, _, _, err := chatty.Next(dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			if err := chatty.Wait(-1); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		const ipv6Header, icmpv6, routerSolicitation = 40, 58, 133
+		solicited = n > ipv6Header && dst[0]>>4 == 6 && dst[6] == icmpv6 && dst[ipv6Header] == routerSolicitation
+	}
+	if n, _, _, err := quiet.Next(dst); n != 0 || err != nil {
+		t.Errorf("the quiet device has a packet: %x, %v", dst[:n], err)
+	}
+}
+
+// segments is how many packets the benchmarks have the kernel make of one send
+// (UDP_SEGMENT, udp(7)).
+const segments = 60
+
+// segmenting has the kernel make packets of size bytes of payload from what is sent.
+func segmenting(t testing.TB, conn *net.UDPConn, size int) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set error
+	if err := raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, size)
+	}); err != nil || set != nil {
+		t.Fatal(err, set)
+	}
+}
+
+func BenchmarkNext(b *testing.B) {
+	const size = 100
+	d, conn := upDevice(b, Config{}, 1500)
+	segmenting(b, conn, size)
+	payload := make([]byte, segments*size)
+	dst := make([]byte, MaxPacket)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for left := b.N; left > 0; {
+		b.StopTimer()
+		burst := 0
+		for ; burst < min(left, DefaultQueueLen-segments); burst += segments {
+			send(b, conn, payload)
+		}
+		b.StartTimer()
+		for range min(burst, left) {
+			if n, _, _, err := d.Next(dst); n == 0 || err != nil {
+				b.Fatal(n, err)
+			}
+		}
+		left -= burst
+		b.StopTimer()
+		readAll(b, d, dst)
+		b.StartTimer()
+	}
+}

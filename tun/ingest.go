@@ -1,0 +1,39 @@
+package tun
+
+import "time"
+
+// Ingest hands over packets one at a time, into memory that the caller owns.
+//
+// One goroutine, best locked to its thread, calls Next and Wait. Wake and Drops
+// may be called from any goroutine, also after Close. Close may be called once
+// that one goroutine has made its last call.
+type Ingest interface {
+	// Next puts the next packet at the start of dst and returns its length
+	// there, its length on the wire (origLen > n where dst was too short for
+	// it) and its time, in nanoseconds of the wall clock since 1970-01-01 UTC,
+	// taken right after the read that brought it.
+	//
+	// n == 0 without an error means that nothing is there now: call Wait.
+	// io.EOF means that the source has ended; after any other error the source
+	// is broken, and the next call will fail too.
+	//
+	// Next never blocks and never allocates, and keeps no hold of dst. Give it
+	// at least MaxPacket bytes: some systems cut a longer packet without saying.
+	Next(dst []byte) (n, origLen int, unixNano int64, err error)
+
+	// Wait blocks until Next may have something, until the timeout has passed
+	// (negative: no timeout) or until Wake is called; it may return early
+	// without a reason. A Wake while nobody waits ends the next Wait.
+	Wait(timeout time.Duration) error
+
+	// Wake ends the present Wait or else the next one.
+	Wake()
+
+	// Drops returns how many packets the system has lost since the Ingest was
+	// made, before Next could see them. Where exact is false, that is a lower
+	// bound. It asks the kernel: call it now and then, not for every packet.
+	Drops() (n uint64, exact bool, err error)
+
+	// Close releases everything. Packets not yet read are lost.
+	Close() error
+}

@@ -1,0 +1,188 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/songgao/water"
+	"github.com/vishvananda/netlink"
+	nlattr "github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+func validName(name string) error { return linuxName(name) }
+
+func open(c Config) (_ *Device, err error) {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			nl.Close()
+		}
+	}()
+	if err := refuseExisting(nl, c.Name); err != nil {
+		return nil, err
+	}
+	fd, name, err := openTun(c.Name)
+	if err != nil {
+		return nil, explain(err, c.Name)
+	}
+	poll, err := newPoller(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("set up device %s: %w", name, err)
+	}
+	drops, err := setUp(nl, name, c)
+	if err != nil {
+		poll.close()
+		return nil, fmt.Errorf("set up device %s: %w", name, err)
+	}
+	return &Device{name: name, rx: plain{fd}, poll: poll, drops: drops}, nil
+}
+
+// refuseExisting keeps us from attaching to a persistent device of somebody
+// else, which TUNSETIFF would do.
+func refuseExisting(nl *netlink.Handle, name string) error {
+	if name == "" {
+		return nil
+	}
+	_, err := nl.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for device %s: %w", name, err)
+	}
+	return exists(name)
+}
+
+// setUp readies the device while it is still down, before anything can be sent into it.
+func setUp(nl *netlink.Handle, name string, c Config) (*linkDrops, error) {
+	link, err := nl.LinkByName(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := nl.LinkSetTxQLen(link, c.QueueLen); err != nil {
+		return nil, fmt.Errorf("queue of %d packets: %w", c.QueueLen, err)
+	}
+	if err := withoutQdisc(nl, link); err != nil {
+		return nil, fmt.Errorf("queueing discipline: %w", err)
+	}
+	if !c.IPv6 {
+		err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
+		// A kernel without IPv6 has nothing to say by itself.
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+			return nil, fmt.Errorf("address generation mode: %w", err)
+		}
+	}
+	return newLinkDrops(nl, link.Attrs().Index)
+}
+
+// withoutQdisc has packets pass straight into the device's own queue. A queueing
+// discipline (fq_codel, mostly) only fills when several senders meet, but what
+// it drops then is missing in tx_dropped, and it counts a packet that is still
+// to be segmented as one.
+func withoutQdisc(nl *netlink.Handle, link netlink.Link) error {
+	err := nl.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT},
+		QdiscType:  "noqueue",
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a kernel without traffic control
+	}
+	return err
+}
+
+// opening is held while water works: closeAbandoned must find only descriptors of its own.
+var opening sync.Mutex
+
+// openTun has water make the device and returns a descriptor of it, close-on-exec
+// and non-blocking, and the name that the kernel gave. water's own descriptor is
+// closed: it is not close-on-exec, and a finalizer hangs on it.
+func openTun(name string) (fd int, actual string, err error) {
+	opening.Lock()
+	defer opening.Unlock()
+	syscall.ForkLock.RLock() // no child is to inherit water's descriptor
+	defer syscall.ForkLock.RUnlock()
+
+	config := water.Config{DeviceType: water.TUN}
+	config.Name = name
+	ifce, err := water.New(config)
+	if err != nil {
+		closeAbandoned()
+		return -1, "", err
+	}
+	fd, err = dup(ifce.ReadWriteCloser)
+	if err := errors.Join(err, ifce.Close()); err != nil {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return -1, "", err
+	}
+	return fd, ifce.Name(), nil
+}
+
+func dup(file any) (fd int, err error) {
+	conn, ok := file.(syscall.Conn)
+	if !ok {
+		return -1, fmt.Errorf("water gave a %T, not a file", file)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd = -1
+	dupErr := raw.Control(func(old uintptr) {
+		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, errors.Join(dupErr, err)
+}
+
+// closeAbandoned closes what water leaves open when TUNSETIFF fails: any
+// descriptor of /dev/net/tun that no device is attached to. It assumes that
+// nobody else in this process holds one such.
+func closeAbandoned() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // without /proc we cannot tell; a failed Open mostly ends the process anyway
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && isTun(fd) && !isAttached(fd) {
+			unix.Close(fd)
+		}
+	}
+}
+
+// isTun tells whether fd is character device 10:200
+// (Documentation/networking/tuntap.rst).
+func isTun(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == unix.Mkdev(10, 200)
+}
+
+func isAttached(fd int) bool {
+	ifr, err := unix.NewIfreq("")
+	return err != nil || !errors.Is(unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr), unix.EBADFD)
+}
+
+// explain says what to do about an error of water's.
+func explain(err error, name string) error {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return &problem{"making a tun device needs root or CAP_NET_ADMIN (and in a container the device /dev/net/tun): try sudo", os.ErrPermission}
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return &problem{"no tun driver at /dev/net/tun: load it (modprobe tun), or make the file (mknod /dev/net/tun c 10 200)", os.ErrNotExist}
+	case name != "" && errors.Is(err, unix.EBUSY):
+		return exists(name)
+	case name == "":
+		return fmt.Errorf("make a tun device: %w", err)
+	default:
+		return fmt.Errorf("make tun device %s: %w", name, err)
+	}
+}

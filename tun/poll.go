@@ -1,0 +1,95 @@
+//go:build linux || darwin
+
+package tun
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller waits for a descriptor, or for a call of wake. It owns the descriptor.
+//
+// wake makes the stop descriptor readable (eventfd(2) on Linux, a pipe on
+// macOS), and so is not lost where nobody is waiting yet.
+type poller struct {
+	fd    int
+	stopR int
+
+	mu    sync.Mutex // guards stopW: wake must not write to a descriptor closed and used anew
+	stopW int        // -1 when closed
+}
+
+func newPoller(fd int) (*poller, error) {
+	r, w, err := newStop()
+	if err != nil {
+		return nil, err
+	}
+	return &poller{fd: fd, stopR: r, stopW: w}, nil
+}
+
+func (p *poller) wait(timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	fds := [2]unix.PollFd{
+		{Fd: int32(p.fd), Events: unix.POLLIN},
+		{Fd: int32(p.stopR), Events: unix.POLLIN},
+	}
+	for {
+		_, err := unix.Poll(fds[:], pollMillis(timeout))
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return err
+		}
+		if timeout >= 0 {
+			timeout = max(0, time.Until(deadline))
+		}
+	}
+	if fds[1].Revents != 0 {
+		// One read empties an eventfd. What it leaves in a pipe, if anything,
+		// ends the next wait early, which does no harm.
+		var b [512]byte
+		_, _ = unix.Read(p.stopR, b[:])
+	}
+	// A deleted device polls as POLLERR for ever: without this error the caller would spin.
+	if fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		return ErrDeleted
+	}
+	return nil
+}
+
+// pollMillis rounds up, so that a wait is never short and 1 ns is not a spin.
+func pollMillis(d time.Duration) int {
+	if d < 0 {
+		return -1
+	}
+	ms := d / time.Millisecond
+	if d%time.Millisecond != 0 {
+		ms++
+	}
+	return int(min(ms, math.MaxInt32)) // poll(2) takes an int
+}
+
+func (p *poller) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// It fails where a wake is pending already (EAGAIN) and when closed: both are fine.
+	_, _ = unix.Write(p.stopW, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes 8 bytes
+}
+
+// close closes everything; wait must not be running.
+func (p *poller) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := unix.Close(p.fd)
+	if p.stopR != p.stopW {
+		err = errors.Join(err, unix.Close(p.stopR))
+	}
+	err = errors.Join(err, unix.Close(p.stopW))
+	p.fd, p.stopR, p.stopW = -1, -1, -1
+	return err
+}
