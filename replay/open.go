@@ -1,0 +1,167 @@
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+const (
+	// inputBufferLen is for the decoders, which read in small pieces; larger
+	// reads go past the buffer.
+	inputBufferLen = 64 << 10
+
+	// maxWindow bounds the memory of the zstd decoder; the zstd command has
+	// the same bound where --long does not raise it.
+	maxWindow = 128 << 20
+)
+
+// Open opens the capture file at path, or standard input if path is "-".
+// The error is that of opening or reading the file, or says what else the
+// file is than a capture that can be read. It reads the first bytes, so it
+// waits for them on a pipe.
+func Open(path string) (*Reader, error) {
+	if path == "-" {
+		return NewReader(os.Stdin, "standard input")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewReader(f, path)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	r.in.file = f
+	return r, nil
+}
+
+// NewReader is Open for a stream; name stands for it in errors. Close leaves
+// the stream open.
+func NewReader(stream io.Reader, name string) (*Reader, error) {
+	in, err := decompress(stream, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{in: in, skipped: Skipped{}}
+	if r.source, err = newSource(in); err != nil {
+		in.close()
+		return nil, r.named(err)
+	}
+	return r, nil
+}
+
+// input is the decompressed stream and what has to be closed after it.
+type input struct {
+	*bufio.Reader
+	name        string
+	compression string
+	decoder     *zstd.Decoder
+	file        *os.File
+}
+
+func (in *input) close() error {
+	if in.decoder != nil {
+		in.decoder.Close()
+	}
+	if in.file == nil {
+		return nil
+	}
+	return in.file.Close()
+}
+
+// unreadable are compressions, named as their commands are, that are only known.
+var unreadable = []struct{ magic, name string }{
+	{"\xfd7zXZ\x00", "xz"},
+	{"BZh", "bzip2"},
+	{"\x04\x22\x4d\x18", "lz4"},
+}
+
+// decompress finds out what stream is compressed with and takes that off.
+func decompress(stream io.Reader, name string) (*input, error) {
+	in := &input{Reader: bufio.NewReaderSize(stream, inputBufferLen), name: name}
+	head, err := in.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	var decoded io.Reader
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		in.compression = "gzip"
+		decoded, err = gzip.NewReader(in.Reader)
+	case isZstd(head):
+		in.compression = "zstd"
+		// One decoder works in the caller's goroutine: none is left behind.
+		in.decoder, err = zstd.NewReader(in.Reader,
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		decoded = in.decoder
+	default:
+		for _, u := range unreadable {
+			if bytes.HasPrefix(head, []byte(u.magic)) {
+				return nil, fmt.Errorf("%s is compressed with %s, which is not read here: try %s -dc FILE | tunrec -r -", name, u.name, u.name)
+			}
+		}
+		return in, nil
+	}
+	if err != nil {
+		return nil, &DamageError{File: name, Compression: in.compression, Reason: err.Error(), Err: err}
+	}
+	in.Reader = bufio.NewReaderSize(decoded, inputBufferLen)
+	return in, nil
+}
+
+// isZstd knows a frame and a skippable frame (RFC 8878 §3.1).
+func isZstd(head []byte) bool {
+	if len(head) < 4 {
+		return false
+	}
+	magic := binary.LittleEndian.Uint32(head)
+	return magic == 0xFD2FB528 || magic&^0xf == 0x184D2A50
+}
+
+// Magic numbers of pcap files (draft-ietf-opsawg-pcap §4), and of one variant
+// with a longer record header.
+const (
+	pcapMicroseconds uint32 = 0xA1B2C3D4
+	pcapNanoseconds  uint32 = 0xA1B23C4D
+	pcapModified     uint32 = 0xA1B2CD34
+)
+
+// newSource finds out what format the stream has.
+func newSource(in *input) (source, error) {
+	head, err := in.Peek(4)
+	switch {
+	case err != nil && err != io.EOF:
+		return nil, &DamageError{Reason: readReason(err, len(head), 4), Err: err}
+	case len(head) == 0:
+		return nil, fmt.Errorf("%s is empty", in.name)
+	case len(head) < 4:
+		return nil, notACapture(in, head)
+	}
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		switch order.Uint32(head) {
+		case pcapng.BlockSectionHeader:
+			return &pcapngSource{pcapng.NewScanner(in)}, nil
+		case pcapMicroseconds:
+			return newPcapSource(in, order, 1000)
+		case pcapNanoseconds:
+			return newPcapSource(in, order, 1)
+		case pcapModified:
+			return nil, fmt.Errorf("%s is a pcap file of the modified kind (magic a1b2cd34), which is not read here: try editcap -F pcapng", in.name)
+		}
+	}
+	return nil, notACapture(in, head)
+}
+
+func notACapture(in *input, head []byte) error {
+	return fmt.Errorf("%s is neither pcap nor pcapng: it begins with % x", in.name, head)
+}

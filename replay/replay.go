@@ -1,0 +1,122 @@
+// Package replay reads IP packets out of capture files, in place of a device:
+// pcap and pcapng, plain or compressed with gzip or zstd. What a file holds is
+// told by its content, not by its name.
+//
+//	file ──decompress (open.go)──▶ records (pcap.go, pcapng.go) ──cut to IP (link.go)──▶ Next
+//
+// Frames that hold no IP packet are counted (skipped.go).
+package replay
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+)
+
+// frame is one record of a capture file, with its link header.
+type frame struct {
+	linkType uint16
+	data     []byte // valid until the next frame
+	origLen  int    // not below len(data)
+	unixNano int64
+}
+
+// source yields the frames of one file format. It returns io.EOF at a clean
+// end and otherwise a *DamageError without File and Compression.
+type source interface {
+	next(*frame) error
+}
+
+// DamageError says that a capture file is not readable from some place on.
+// All packets before that place have been returned.
+type DamageError struct {
+	File        string
+	Compression string // "gzip" or "zstd": Offset counts decompressed bytes; "" for a plain file
+	Offset      int64  // where the damaged record or block begins
+	Reason      string
+	Err         error // the error of the reader, if any; io.ErrUnexpectedEOF in a file cut short
+}
+
+func (e *DamageError) Error() string {
+	where := ""
+	if e.Compression != "" {
+		where = " of the content (decompressed from " + e.Compression + ")"
+	}
+	return fmt.Sprintf("%s is damaged at byte %d%s: %s", e.File, e.Offset, where, e.Reason)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// Reader yields the IP packets of a capture file, in the order of the file.
+// Only Wake may be called from another goroutine.
+type Reader struct {
+	in      *input
+	source  source
+	frame   frame
+	skipped Skipped
+	err     error // sticks
+}
+
+// Next copies the next IP packet into dst: its length n (never 0 without an
+// error), the length that it had on the wire, and its time in nanoseconds
+// since 1970 (0 where the file has none, in Simple Packet Blocks). A packet
+// that is longer than dst is cut; 65,535 bytes hold all but jumbograms and
+// super-packets.
+//
+// Both lengths are those of the IP packet, without link header. From Ethernet
+// and Linux cooked frames what stands behind the IP packet (padding of short
+// frames, a frame check sequence) is taken away as well, as far as the IP
+// header's own length tells: a length of 0 (IPv6 jumbograms, segmentation
+// offload) or shorter than the header leaves the frame as it is. Packets of
+// other link types come whole, so a file made by tunrec is repeated exactly.
+//
+// At the end of the file Next returns io.EOF, at damage a *DamageError. On
+// a pipe it waits for data.
+func (r *Reader) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
+	if len(dst) == 0 {
+		return 0, 0, 0, io.ErrShortBuffer
+	}
+	for r.err == nil {
+		if err := r.source.next(&r.frame); err != nil {
+			r.err = r.named(err)
+			break
+		}
+		packet, origLen, why := cutToIP(&r.frame)
+		if why.Kind == notSkipped {
+			return copy(dst, packet), origLen, r.frame.unixNano, nil
+		}
+		r.skipped[why]++
+	}
+	return 0, 0, 0, r.err
+}
+
+// named adds to a DamageError which file it is about.
+func (r *Reader) named(err error) error {
+	if d, ok := err.(*DamageError); ok {
+		d.File, d.Compression = r.in.name, r.in.compression
+	}
+	return err
+}
+
+// Wait returns at once: a file always has its next packet.
+func (r *Reader) Wait(time.Duration) error { return nil }
+
+// Wake does nothing: nobody waits in Wait.
+func (r *Reader) Wake() {}
+
+// Drops returns 0 and true: a file loses nothing, and that is certain.
+func (r *Reader) Drops() (uint64, bool, error) { return 0, true, nil }
+
+// Skipped returns how many frames have not been returned by Next so far, and
+// why. It is valid until Next.
+func (r *Reader) Skipped() Skipped { return r.skipped }
+
+// Close closes the file, if Open opened it, and ends the Reader: Next then
+// returns an error that is fs.ErrClosed.
+func (r *Reader) Close() error {
+	if r.err == nil {
+		r.err = fmt.Errorf("read %s: %w", r.in.name, fs.ErrClosed)
+	}
+	return r.in.close()
+}
