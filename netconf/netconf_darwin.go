@@ -69,6 +69,7 @@ func ioctl(family int, number uintptr, request unsafe.Pointer) error {
 		return err
 	}
 	defer unix.Close(fd)
+	//lint:ignore SA1019 x/sys has no wrapper for these requests, and its own libSystem call is not exported
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), number, uintptr(request)); errno != 0 {
 		return errno
 	}

@@ -1,0 +1,135 @@
+package recorder
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+	"github.com/tunrec/tunrec/tun"
+)
+
+// Limits and defaults of Config.
+const (
+	MinSlabBytes     = 64 << 10
+	MaxSlabBytes     = 8 << 20
+	DefaultSlabBytes = 1 << 20
+	MinSlabs         = 4
+	MaxSlabs         = 4096
+	DefaultSlabs     = 32
+	DefaultFlush     = time.Second
+	MaxSnaplen       = 262144 // libpcap's MAXIMUM_SNAPLEN
+	MaxWorkers       = 64
+)
+
+// maxPacket is the longest packet that a source delivers: of a raw IP link,
+// 65,535 bytes, or what a capture file may hold.
+const maxPacket = MaxSnaplen
+
+// Source delivers packets. Its contract is tun.Ingest's; a file is one, too.
+type Source = tun.Ingest
+
+// Sink takes sealed chunks, in order, from one goroutine.
+type Sink interface {
+	// WriteChunk writes a chunk that is ready for the sink's form. It may
+	// block, and must not keep the chunk. After an error the recorder writes
+	// no more and calls Close.
+	WriteChunk(*capfile.Chunk) error
+	// Close ends the recording: everything is written and synced when it
+	// returns. It is called once, after the last chunk.
+	Close(capfile.End) error
+}
+
+// Config tells a Recorder what to do. Zero values stand for what is documented
+// at the field.
+type Config struct {
+	Source Source // required
+	Sink   Sink   // required
+
+	Form        capfile.Form   // the sink's
+	Method      capfile.Method // of compressing, without pressure; Stored: see Form
+	WindowBytes int            // the sink's; 0: capfile.WindowBytes(SlabBytes)
+
+	SlabBytes     int           // MinSlabBytes to MaxSlabBytes; 0: DefaultSlabBytes
+	Slabs         int           // MinSlabs to MaxSlabs; 0: DefaultSlabs
+	Workers       int           // compressing goroutines; 0: one a processor
+	FlushInterval time.Duration // a packet is readable in the file after this at the latest; 0: DefaultFlush; <0: at once
+
+	Snaplen int    // bytes kept of a packet, 1 to MaxSnaplen; 0: all
+	Count   uint64 // stop after that many recorded packets; 0: no limit
+
+	// Filter tells whether a packet is to be recorded; nil: every one. It is
+	// called on the slab's bytes, which it must neither change nor keep.
+	Filter func(packet []byte, origLen int) bool
+
+	// Patient: the source waits for its reader without losing anything (a
+	// file), so the recorder waits for a free slab instead of dropping.
+	Patient bool
+	// DrainMax is how many packets are read after a stop at the most: those
+	// that the device's queue can hold. 0 ends at once.
+	DrainMax int
+}
+
+// SlabMemory returns the most bytes that the slabs, and the buffers that
+// compressed chunks wait in, take.
+func (c Config) SlabMemory() int {
+	c = c.withDefaults()
+	buffer := slabCap(c.SlabBytes)
+	total := c.Slabs * buffer
+	if c.Form == capfile.Zstd {
+		total += (c.Workers + spareBuffers) * capfile.EncodedCap(buffer)
+	}
+	return total
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.SlabBytes, DefaultSlabBytes)
+	def(&c.Slabs, DefaultSlabs)
+	def(&c.Workers, min(runtime.GOMAXPROCS(0), MaxWorkers))
+	def(&c.WindowBytes, capfile.WindowBytes(c.SlabBytes))
+	def(&c.Snaplen, MaxSnaplen)
+	if c.FlushInterval == 0 {
+		c.FlushInterval = DefaultFlush
+	}
+	return c
+}
+
+// validate checks a Config with its defaults filled in.
+func (c Config) validate() error {
+	within := func(name string, v, low, high int) error {
+		if v < low || v > high {
+			return fmt.Errorf("%s of %d: has to be %d to %d", name, v, low, high)
+		}
+		return nil
+	}
+	for _, f := range []struct {
+		name         string
+		v, low, high int
+	}{
+		{"slab size", c.SlabBytes, MinSlabBytes, MaxSlabBytes},
+		{"number of slabs", c.Slabs, MinSlabs, MaxSlabs},
+		{"number of workers", c.Workers, 1, MaxWorkers},
+		{"snaplen", c.Snaplen, 1, MaxSnaplen},
+		{"packets to drain", c.DrainMax, 0, 1 << 30},
+	} {
+		if err := within(f.name, f.v, f.low, f.high); err != nil {
+			return err
+		}
+	}
+	if c.Source == nil || c.Sink == nil {
+		return fmt.Errorf("a recorder needs a source and a sink")
+	}
+	return nil
+}
+
+// slabCap is the memory of a slab that is sealed when it holds slabBytes: room
+// for the mark before, and for one longest packet more.
+func slabCap(slabBytes int) int {
+	return capfile.MarkLen + slabBytes + maxPacket + pcapng.PacketOverhead
+}

@@ -1,0 +1,308 @@
+package recorder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+const (
+	// maxStall is how long the reader waits for a free slab before it reads on
+	// into the scratch buffer. Meanwhile packets wait in the device's queue,
+	// which loses fewer than throwing away what it holds would; but each is
+	// stamped when it is read, so this is also how late a stamp can be.
+	maxStall = 50 * time.Millisecond
+	// scratchPoll is how often the reader looks for a free slab while nothing
+	// comes in.
+	scratchPoll = 10 * time.Millisecond
+)
+
+// Requests to the reader, bits of Recorder.requests.
+const (
+	requestStop uint32 = 1 << iota
+	requestFlush
+)
+
+// reader fills slabs from the source. All its fields belong to its goroutine.
+type reader struct {
+	*Recorder
+	slab    *slab     // being filled; nil: none was free, packets go to scratch
+	at      int       // where the next block goes in slab.Buf
+	scratch []byte    // takes packets that there is no slab for; made when first needed
+	since   time.Time // when the slab's first packet was waiting to be sealed, zero: not yet
+	drain   int       // packets that may still be read after a stop; <0: no stop yet
+
+	recorded   uint64 // packets put into slabs
+	queue      uint64 // the device's drop count that has a place in a chunk
+	queueAsked time.Time
+	pending    struct{ received, filtered, truncated, noSlab uint64 } // not yet in counters
+	place      struct{ filtered, noSlab, byQueue uint64 }             // not yet in a chunk
+}
+
+// read runs until the source ends or fails, the count is reached, or a stop
+// was asked for and the source has nothing more.
+func (r *Recorder) read() error {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	rd := &reader{Recorder: r, drain: -1, queueAsked: time.Now()}
+	err := rd.run()
+	rd.finish()
+	return err
+}
+
+func (rd *reader) run() error {
+	for {
+		if q := rd.requests.Load(); q != 0 && rd.handle(q) {
+			return nil
+		}
+		if rd.slab == nil {
+			rd.acquire()
+		}
+		n, origLen, unixNano, err := rd.Source.Next(rd.room())
+		switch {
+		case n > 0:
+			rd.accept(n, origLen, unixNano)
+			if rd.recorded == rd.Count {
+				return nil
+			}
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case rd.drain >= 0:
+			return nil // stopped, and the device holds nothing more
+		default:
+			if err := rd.pause(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// handle does what was requested; true: reading is over.
+func (rd *reader) handle(requests uint32) bool {
+	if requests&requestFlush != 0 {
+		rd.requests.And(^requestFlush)
+		rd.seal()
+	}
+	if requests&requestStop == 0 {
+		return false
+	}
+	if rd.drain < 0 {
+		rd.drain = rd.DrainMax
+	}
+	rd.drain-- // one more packet will be read
+	return rd.drain < 0
+}
+
+// room is where the next packet goes.
+func (rd *reader) room() []byte {
+	if rd.slab == nil {
+		return rd.scratch
+	}
+	at := rd.at + pcapng.PacketHeaderLen
+	return rd.slab.Buf[at : at+maxPacket : cap(rd.slab.Buf)]
+}
+
+// accept makes a block of the packet that was read into room.
+func (rd *reader) accept(n, origLen int, unixNano int64) {
+	rd.pending.received++
+	s := rd.slab
+	if s == nil {
+		rd.discard(rd.scratch[:n], origLen)
+		return
+	}
+	block := s.Buf[rd.at:cap(s.Buf)]
+	if rd.Filter != nil && !rd.Filter(block[pcapng.PacketHeaderLen:][:n], origLen) {
+		rd.pending.filtered++
+		rd.place.filtered++
+		return
+	}
+	if n > rd.Snaplen {
+		n = rd.Snaplen
+		rd.pending.truncated++
+	}
+	rd.at += pcapng.PutPacket(block, n, origLen, unixNano)
+	rd.recorded++
+	if s.Packets == 0 {
+		s.Earliest, s.Latest = unixNano, unixNano
+	} else {
+		s.Earliest, s.Latest = min(s.Earliest, unixNano), max(s.Latest, unixNano)
+	}
+	s.Packets++
+	s.OriginalBytes += uint64(origLen)
+	if rd.at >= rd.full {
+		rd.seal()
+	}
+}
+
+// discard counts a packet that no slab was free for.
+func (rd *reader) discard(packet []byte, origLen int) {
+	if rd.Filter != nil && !rd.Filter(packet, origLen) {
+		rd.pending.filtered++
+		rd.place.filtered++
+		return
+	}
+	rd.pending.noSlab++
+	rd.place.noSlab++
+}
+
+// acquire takes a free slab. Where there is none it waits, without end for a
+// patient source, else for maxStall; after that packets go to scratch until
+// one is free.
+func (rd *reader) acquire() {
+	select {
+	case s := <-rd.pool.free:
+		rd.start(s)
+		return
+	default:
+	}
+	if rd.scratch != nil {
+		return // still none: read on into scratch
+	}
+	rd.publish()
+	if rd.Patient {
+		rd.start(<-rd.pool.free)
+		return
+	}
+	select {
+	case s := <-rd.pool.free:
+		rd.start(s)
+	case <-time.After(maxStall):
+		rd.scratch = rd.spare
+	}
+}
+
+// start begins to fill s.
+func (rd *reader) start(s *slab) {
+	rd.slab, rd.scratch = s, nil
+	rd.at = capfile.MarkLen
+	s.Buf = s.Buf[:cap(s.Buf)]
+	rd.since = time.Time{}
+}
+
+// pause waits for packets, or seals a slab that has waited long enough.
+func (rd *reader) pause() error {
+	rd.publish()
+	timeout := time.Duration(-1)
+	switch {
+	case rd.slab == nil:
+		timeout = scratchPoll
+	case rd.at > capfile.MarkLen:
+		now := time.Now()
+		if rd.since.IsZero() {
+			rd.since = now
+		}
+		timeout = max(0, rd.since.Add(rd.FlushInterval).Sub(now))
+		// While slabs wait to be written, sealing one early would use up
+		// slabs and make nothing readable sooner.
+		if busy := len(rd.pool.free) < rd.Slabs/2; timeout == 0 && busy {
+			timeout = scratchPoll
+		} else if timeout == 0 {
+			rd.seal()
+			return nil
+		}
+	}
+	if err := rd.Source.Wait(timeout); err != nil {
+		return fmt.Errorf("wait for packets: %w", err)
+	}
+	return nil
+}
+
+// seal hands the slab on, if it holds anything. Both channels have room for
+// every slab there is, so this never blocks.
+func (rd *reader) seal() {
+	rd.placeQueue()
+	rd.askForQueue()
+	rd.publish()
+	s := rd.slab
+	if s == nil || rd.at == capfile.MarkLen {
+		return
+	}
+	rd.send(s)
+}
+
+func (rd *reader) send(s *slab) {
+	s.Buf = s.Buf[:rd.at]
+	s.Filtered, s.Dropped, s.DroppedByQueue = rd.place.filtered, rd.place.noSlab, rd.place.byQueue
+	rd.place.filtered, rd.place.noSlab, rd.place.byQueue = 0, 0, 0
+	rd.slab = nil
+	rd.order <- s
+	rd.work <- s
+}
+
+// placeQueue gives what the device's queue has dropped, as far as is known, a
+// place in the next chunk.
+func (rd *reader) placeQueue() {
+	dropped := rd.counters.droppedByQueue.Load()
+	rd.place.byQueue += dropped - rd.queue
+	rd.queue = dropped
+}
+
+// askForQueue asks for a new drop count, at most once a flush interval. The
+// kernel may let us wait for a lock of its whole network stack, so the
+// question is put from another goroutine.
+func (rd *reader) askForQueue() {
+	if t := time.Now(); t.Sub(rd.queueAsked) >= max(rd.FlushInterval, scratchPoll) {
+		rd.queueAsked = t
+		select {
+		case rd.askQueue <- struct{}{}:
+		default: // the last request is still being answered
+		}
+	}
+}
+
+// watchQueue reads the device's drop count whenever the reader asks for it,
+// and a last time when the reader has ended.
+func (r *Recorder) watchQueue() {
+	defer close(r.queueWatched)
+	for range r.askQueue {
+		r.readQueue()
+	}
+	r.readQueue()
+}
+
+func (r *Recorder) readQueue() {
+	n, exact, err := r.Source.Drops()
+	if err != nil || !exact {
+		r.counters.queueInexact.Store(true)
+	}
+	if err == nil && n > r.counters.droppedByQueue.Load() {
+		r.counters.droppedByQueue.Store(n)
+	}
+}
+
+// finish hands on the last slab. Counts that belong to no packet go into a
+// chunk without any.
+func (rd *reader) finish() {
+	close(rd.askQueue)
+	<-rd.queueWatched
+	rd.placeQueue()
+	rd.publish()
+	counts := rd.place.filtered+rd.place.noSlab+rd.place.byQueue > 0
+	if counts && rd.slab == nil {
+		rd.start(<-rd.pool.free)
+	}
+	if s := rd.slab; s != nil && (counts || s.Packets > 0) {
+		rd.send(s)
+	}
+	close(rd.order)
+	close(rd.work)
+}
+
+// publish adds what was counted since the last time to the shared counters.
+func (rd *reader) publish() {
+	p := &rd.pending
+	if p.received == 0 {
+		return
+	}
+	rd.counters.received.Add(p.received)
+	rd.counters.filtered.Add(p.filtered)
+	rd.counters.truncated.Add(p.truncated)
+	rd.counters.droppedNoSlab.Add(p.noSlab)
+	*p = struct{ received, filtered, truncated, noSlab uint64 }{}
+}

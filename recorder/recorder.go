@@ -1,0 +1,99 @@
+// Package recorder moves packets from a source into a capture file.
+//
+//	source ──read──▶ slab ──seal──▶ compress (n workers) ──in order──▶ sink
+//
+// A way through the files, in the order in which a packet meets them: read.go
+// (the reader fills slabs in place), compress.go (workers), write.go (the
+// writer). slab.go holds the memory, stats.go the counts. Every goroutine is
+// started here.
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tunrec/tunrec/capfile"
+)
+
+// Recorder records once.
+type Recorder struct {
+	Config
+	pool *pool
+	full int // where in a slab's Buf the content is long enough to be sealed
+
+	// order and work carry every sealed slab, oldest first, to the writer and
+	// to the workers. Both have room for all slabs; the reader closes them.
+	order, work chan *slab
+	requests    atomic.Uint32 // to the reader
+
+	// askQueue asks for the device's drop count; the reader closes it.
+	// queueWatched is closed when the last answer is there.
+	askQueue     chan struct{}
+	queueWatched chan struct{}
+
+	unwritten atomic.Int32 // compressed slabs that wait for the writer
+	spare     []byte       // the reader's scratch buffer
+
+	counters counters
+}
+
+// New returns a Recorder. It takes all memory that packets will stand in, and
+// neither reads nor writes.
+func New(c Config) (*Recorder, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return &Recorder{
+		Config: c,
+		pool:   newPool(c),
+		full:   capfile.MarkLen + c.SlabBytes,
+		order:  make(chan *slab, c.Slabs),
+		work:   make(chan *slab, c.Slabs),
+		spare:  make([]byte, maxPacket),
+
+		askQueue:     make(chan struct{}, 1),
+		queueWatched: make(chan struct{}),
+	}, nil
+}
+
+// Run records until the source ends, the count is reached, ctx is done or
+// something fails. What was read is written and the sink is closed when it
+// returns; all goroutines have ended. The source is left open.
+//
+// A done ctx is a stop, not an error: Run reads what the device still holds,
+// DrainMax packets at the most.
+func (r *Recorder) Run(ctx context.Context) error {
+	start := time.Now()
+	defer context.AfterFunc(ctx, r.stop)()
+
+	var all sync.WaitGroup
+	var readErr, writeErr error
+	all.Go(func() { readErr = r.read() })
+	all.Go(r.watchQueue)
+	for range r.Workers {
+		all.Go(r.compress)
+	}
+	all.Go(func() { writeErr = r.write(start) })
+	all.Wait()
+
+	if readErr != nil {
+		readErr = fmt.Errorf("read packets: %w", readErr)
+	}
+	return errors.Join(readErr, writeErr)
+}
+
+// Flush makes every packet received so far readable in the file soon.
+func (r *Recorder) Flush() { r.request(requestFlush) }
+
+func (r *Recorder) stop() { r.request(requestStop) }
+
+func (r *Recorder) request(bit uint32) {
+	if r.requests.Or(bit)&bit == 0 {
+		r.Source.Wake()
+	}
+}

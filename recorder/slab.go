@@ -1,0 +1,63 @@
+package recorder
+
+import (
+	"github.com/tunrec/tunrec/capfile"
+)
+
+// slab is a chunk on its way. It has one owner at a time: the reader fills it,
+// a worker compresses it, the writer writes it and puts it back.
+type slab struct {
+	capfile.Chunk
+	encoded []byte        // the buffer that its compressed form stands in, on loan from pool.buffers
+	ready   chan struct{} // one token: the worker is done with it
+	err     error         // of compressing
+}
+
+// spareBuffers is how many compressed chunks may wait for the writer, beside
+// the one that each worker is at.
+const spareBuffers = 3
+
+// pool holds all memory that packets stand in, made once. Where it is empty
+// the reader has to drop packets; nothing is ever added to it.
+type pool struct {
+	free    chan *slab  // released slabs
+	buffers chan []byte // for compressed chunks; taken before a slab is taken to be compressed, so that the oldest slab always gets one
+	poison  bool        // fill released slabs with 0xdb, so that a test sees who still uses one
+}
+
+func newPool(c Config) *pool {
+	p := &pool{free: make(chan *slab, c.Slabs)}
+	room := slabCap(c.SlabBytes)
+	for range c.Slabs {
+		s := &slab{ready: make(chan struct{}, 1)}
+		s.Buf = make([]byte, capfile.MarkLen, room)
+		p.free <- s
+	}
+	n := 0
+	if c.Form == capfile.Zstd {
+		n = c.Workers + spareBuffers
+	}
+	p.buffers = make(chan []byte, n)
+	for range n {
+		p.buffers <- make([]byte, 0, capfile.EncodedCap(room))
+	}
+	return p
+}
+
+// release makes s free again. Its owner must not touch it any more.
+func (p *pool) release(s *slab) {
+	if s.encoded != nil {
+		p.buffers <- s.encoded
+		s.encoded = nil
+	}
+	if p.poison {
+		b := s.Buf[:cap(s.Buf)]
+		for i := range b {
+			b[i] = 0xdb
+		}
+	}
+	s.Buf = s.Buf[:capfile.MarkLen]
+	s.Entry = capfile.Entry{}
+	s.err = nil
+	p.free <- s
+}

@@ -1,0 +1,72 @@
+package recorder
+
+import (
+	"sync/atomic"
+
+	"github.com/tunrec/tunrec/capfile"
+)
+
+// Stats are counts of packets since the recording began, where not said
+// otherwise. When Run has returned,
+//
+//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite
+//
+// and DroppedByQueue were sent into the device beside them. Before that, the
+// packets in slabs under way are missing on the right side.
+type Stats struct {
+	Received  uint64 // that the source delivered
+	Filtered  uint64 // rejected by the capture filter
+	Truncated uint64 // cut to the snaplen
+
+	DroppedByQueue uint64 // by the device's queue in the kernel, before the source
+	QueueExact     bool   // false: the system knows only a lower bound of them
+	DroppedNoSlab  uint64 // read, but no slab was free
+	DroppedByWrite uint64 // read, but the file could not be written
+
+	Recorded      uint64                   // written to the file
+	OriginalBytes uint64                   // their lengths on the wire added up
+	ContentBytes  uint64                   // of pcapng blocks written
+	StoredBytes   uint64                   // of these on disk, compressed
+	Chunks        [capfile.Best + 1]uint64 // chunks written, by capfile.Method
+}
+
+// Lost is how many packets were lost, wherever it was.
+func (s Stats) Lost() uint64 { return s.DroppedByQueue + s.LostAfterRead() }
+
+// LostAfterRead is how many packets were lost after they had been read.
+func (s Stats) LostAfterRead() uint64 { return s.DroppedNoSlab + s.DroppedByWrite }
+
+// counters are what Stats is read from. Each is added to by one goroutine, the
+// reader's once a burst, the writer's once a chunk.
+type counters struct {
+	// the reader's
+	received, filtered, truncated, droppedByQueue, droppedNoSlab atomic.Uint64
+	queueInexact                                                 atomic.Bool
+	// the writer's
+	recorded, droppedByWrite                 atomic.Uint64
+	originalBytes, contentBytes, storedBytes atomic.Uint64
+	chunks                                   [capfile.Best + 1]atomic.Uint64
+}
+
+// Stats returns the counts as they are now. It may be called at any time, from
+// any goroutine.
+func (r *Recorder) Stats() Stats {
+	c := &r.counters
+	s := Stats{
+		Received:       c.received.Load(),
+		Filtered:       c.filtered.Load(),
+		Truncated:      c.truncated.Load(),
+		DroppedByQueue: c.droppedByQueue.Load(),
+		QueueExact:     !c.queueInexact.Load(),
+		DroppedNoSlab:  c.droppedNoSlab.Load(),
+		DroppedByWrite: c.droppedByWrite.Load(),
+		Recorded:       c.recorded.Load(),
+		OriginalBytes:  c.originalBytes.Load(),
+		ContentBytes:   c.contentBytes.Load(),
+		StoredBytes:    c.storedBytes.Load(),
+	}
+	for i := range s.Chunks {
+		s.Chunks[i] = c.chunks[i].Load()
+	}
+	return s
+}
