@@ -6,6 +6,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/pcapng"
 )
 
 // Method is how a chunk was compressed. The numbers are stored in files.
@@ -61,8 +63,12 @@ type Compressor struct {
 	encoders    [methods]*zstd.Encoder
 }
 
-// NewCompressor returns a Compressor for files with that window, see WindowBytes.
+// NewCompressor returns a Compressor for files with that window, see
+// WindowBytes; 0: 1 MiB.
 func NewCompressor(windowBytes int) *Compressor {
+	if windowBytes == 0 {
+		windowBytes = WindowBytes(0)
+	}
 	return &Compressor{windowBytes: windowBytes}
 }
 
@@ -138,4 +144,53 @@ func appendRawBlock(b, content []byte, last bool) []byte {
 	b = append(b, 0, 0, 0)
 	putZstdBlockHeader(b[len(b)-zstdBlockHeaderLen:], kind, len(content))
 	return append(b, content...)
+}
+
+// Split cuts the chunk after its first n packets, 0 < n < c.Packets, and
+// returns the rest. Both have to be made ready again. The counts of what was
+// lost before the chunk stay with its first part.
+//
+// The rest stands in the same memory, and its room for the mark is the end of
+// the first part: the first part has to be written before the rest is made
+// ready.
+func (c *Chunk) Split(n uint32) (*Chunk, error) {
+	first, rest := Chunk{}, Chunk{}
+	first.Filtered, first.DroppedByQueue, first.Dropped = c.Filtered, c.DroppedByQueue, c.Dropped
+	content, at := c.Content(), 0
+	for i := range c.Packets {
+		p, total, ok := pcapng.ParsePacket(content[at:])
+		if !ok {
+			return nil, fmt.Errorf("split a chunk: no packet block at byte %d of %d", at, len(content))
+		}
+		part := &first
+		if i >= n {
+			part = &rest
+		}
+		part.Add(p.UnixNano, p.OrigLen)
+		at += total
+		if i == n-1 {
+			first.Buf = c.Buf[:MarkLen+at]
+			rest.Buf = c.Buf[at:]
+		}
+	}
+	*c = first
+	return &rest, nil
+}
+
+// Add counts a packet that was put into the chunk.
+func (e *Entry) Add(unixNano int64, origLen int) {
+	if e.Packets == 0 {
+		e.Earliest, e.Latest = unixNano, unixNano
+	} else {
+		e.Earliest, e.Latest = min(e.Earliest, unixNano), max(e.Latest, unixNano)
+	}
+	e.Packets++
+	e.OriginalBytes += uint64(origLen)
+}
+
+// AddCounts adds the counts of packets that were not recorded.
+func (e *Entry) AddCounts(o *Entry) {
+	e.Filtered += o.Filtered
+	e.DroppedByQueue += o.DroppedByQueue
+	e.Dropped += o.Dropped
 }

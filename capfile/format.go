@@ -12,7 +12,8 @@
 //
 // A way through the files: format.go (layouts), mark.go (how chunks are joined
 // into one frame), chunk.go (compressing one), writer.go (one file), index.go
-// (reading the index).
+// (the index); open.go (what a file is), header.go (how it begins), walk.go
+// (finding its chunks), read.go (reading them).
 package capfile
 
 import (

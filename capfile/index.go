@@ -107,46 +107,81 @@ var ErrNoIndex = errors.New("no index at the end of the file")
 
 // ReadIndex reads the entries of all chunks of a file of size bytes, in order,
 // from its index blocks alone: nothing is decompressed. A file without an
-// index gives an error that is ErrNoIndex.
+// index gives an error that is ErrNoIndex, a damaged index a *CorruptError.
 func ReadIndex(f io.ReaderAt, size int64) ([]Entry, error) {
 	form, err := readForm(f)
 	if err != nil {
 		return nil, err
 	}
+	var entries []Entry // newest block first, turned round at the end
+	err = eachIndexBlock(f, form, size, func(b indexBlock) error {
+		slices.Reverse(b.entries)
+		entries = append(entries, b.entries...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(entries)
+	return entries, nil
+}
+
+// indexBlock is an index block and where it begins in the file.
+type indexBlock struct {
+	indexHeader
+	at      int64
+	entries []Entry
+}
+
+// eachIndexBlock calls each for all index blocks of a file, the last one first.
+// An error of each ends it.
+func eachIndexBlock(f io.ReaderAt, form Form, size int64, each func(indexBlock) error) error {
 	end := size // where the last index block ends
 	if form == Zstd {
 		end -= zstdChecksumLen
 	}
 	at, length, err := lastIndexBlock(f, end)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var entries []Entry // newest block first, turned round at the end
-	for {
-		b := make([]byte, length)
-		if _, err := f.ReadAt(b, at); err != nil {
-			return nil, fmt.Errorf("read the index at byte %d: %w", at, err)
-		}
-		h, es, err := decodeIndexBlock(b)
+	listed := uint64(0) // the number of the first entry of the block behind this one
+	for last := true; ; last = false {
+		b, err := readIndexBlock(f, at, length)
 		if err != nil {
-			return nil, fmt.Errorf("index at byte %d: %w", at, err)
+			return err
 		}
-		slices.Reverse(es)
-		entries = append(entries, es...)
-		if h.previous == 0 {
-			if h.first != 0 {
-				return nil, fmt.Errorf("index at byte %d: its first entry is number %d, and no index block is before it", at, h.first)
-			}
-			break
+		if last && b.statistics == 0 {
+			return ErrNoIndex // not the last block: a plain file was cut short right behind it
+		}
+		if !last && b.first+uint64(len(b.entries)) != listed {
+			return corrupt(at, "the index block lists chunks from number %d on, the one behind it from %d", b.first, listed)
+		}
+		listed = b.first
+		if b.previous == 0 && listed != 0 {
+			return corrupt(at, "the first index block lists chunks from number %d on", listed)
 		}
 		// Blocks before the last one are full, and each stands before the next.
-		if h.previous >= uint64(at) || int64(h.previous)+maxIndexBlockLen > at {
-			return nil, fmt.Errorf("index at byte %d: the block before it is said to be at byte %d", at, h.previous)
+		if b.previous > uint64(max(at-maxIndexBlockLen, 0)) {
+			return corrupt(at, "the index block before it is said to be at byte %d", b.previous)
 		}
-		at, length = int64(h.previous), maxIndexBlockLen
+		if err := each(b); err != nil || b.previous == 0 {
+			return err
+		}
+		at, length = int64(b.previous), maxIndexBlockLen
 	}
-	slices.Reverse(entries)
-	return entries, nil
+}
+
+// readIndexBlock reads the index block of that length at byte at.
+func readIndexBlock(f io.ReaderAt, at, length int64) (indexBlock, error) {
+	raw := make([]byte, length)
+	if _, err := f.ReadAt(raw, at); err != nil {
+		return indexBlock{}, fmt.Errorf("read the index at byte %d: %w", at, err)
+	}
+	h, entries, err := decodeIndexBlock(raw)
+	if err != nil {
+		return indexBlock{}, corrupt(at, "%w", err)
+	}
+	return indexBlock{h, at, entries}, nil
 }
 
 // lastIndexBlock finds the index block that ends at byte end of f.
@@ -183,5 +218,5 @@ func readForm(f io.ReaderAt) (Form, error) {
 	case pcapng.BlockSectionHeader:
 		return Plain, nil
 	}
-	return 0, fmt.Errorf("neither zstd nor pcapng: the file begins with % x", b)
+	return 0, fmt.Errorf("%w: neither zstd nor pcapng, it begins with % x", ErrForeign, b)
 }

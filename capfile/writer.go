@@ -15,6 +15,8 @@ const (
 	zstdMagic       = 0xFD2FB528
 	zstdHeaderLen   = 6 // magic, frame header descriptor, window descriptor
 	zstdChecksumLen = 4
+
+	zstdContentChecksum = 1 << 2 // frame header descriptor: checksum, no content size, no dictionary
 )
 
 // File is what a Writer needs of the file it writes. Write appends to the end
@@ -71,9 +73,8 @@ func NewWriter(f File, c Config) (*Writer, error) {
 	}
 	w := &Writer{f: f, form: c.Form, checksum: xxhash.New()}
 	if w.form == Zstd {
-		const contentChecksum = 1 << 2
 		w.buf = binary.LittleEndian.AppendUint32(w.buf, zstdMagic)
-		w.buf = append(w.buf, contentChecksum, byte((bits.Len(uint(c.WindowBytes))-11)<<3))
+		w.buf = append(w.buf, zstdContentChecksum, byte((bits.Len(uint(c.WindowBytes))-11)<<3))
 	}
 	w.append(section, false)
 	if err := w.write(w.buf); err != nil {
@@ -129,7 +130,7 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 		if err := w.write(c.Content()); err != nil {
 			return err
 		}
-		w.add(&c.Entry)
+		c.addTo(&w.totals)
 		return nil
 	}
 	stored := c.Buf
@@ -146,7 +147,7 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 		w.checksum.Write(c.Buf)
 	}
 	w.content += uint64(len(c.Buf))
-	w.add(&c.Entry)
+	c.addTo(&w.totals)
 	w.entries = append(w.entries, c.Entry)
 	if len(w.entries) < MaxIndexEntries {
 		return nil
@@ -227,9 +228,8 @@ func (w *Writer) Totals(end End) pcapng.Statistics {
 	return t
 }
 
-// add counts a chunk that was written.
-func (w *Writer) add(e *Entry) {
-	t := &w.totals
+// addTo adds what the chunk counts to the totals of its file.
+func (e *Entry) addTo(t *pcapng.Statistics) {
 	t.Delivered += uint64(e.Packets)
 	t.OSDropped += e.DroppedByQueue
 	t.Dropped += e.DroppedByQueue + e.Dropped

@@ -40,3 +40,26 @@ func PutPacket(block []byte, capLen, origLen int, unixNano int64) int {
 	le.PutUint32(b[total-4:], uint32(total))
 	return total
 }
+
+// PacketBlock is what PutPacket was told.
+type PacketBlock struct {
+	CapLen, OrigLen int
+	UnixNano        int64
+}
+
+// ParsePacket reads the block at the start of b that PutPacket made, and
+// returns its length. It reads no other blocks: not ok.
+func ParsePacket(b []byte) (p PacketBlock, total int, ok bool) {
+	le := binary.LittleEndian
+	if len(b) < PacketHeaderLen+4 || le.Uint32(b) != BlockEnhancedPacket {
+		return p, 0, false
+	}
+	total = int(le.Uint32(b[4:]))
+	p.CapLen = int(le.Uint32(b[20:]))
+	if total > len(b) || total != PacketHeaderLen+(p.CapLen+3)&^3+4 {
+		return p, 0, false
+	}
+	p.UnixNano = int64(uint64(le.Uint32(b[12:]))<<32 | uint64(le.Uint32(b[16:])))
+	p.OrigLen = int(le.Uint32(b[24:]))
+	return p, total, true
+}

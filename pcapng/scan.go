@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"os"
 )
 
 // MaxBlockLength is the largest total length of a block, in bytes, that a
@@ -44,7 +45,9 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // before it has checked it, and allocates nothing per packet. Common files take
 // 256 KiB of memory, the worst of them (blocks of MaxBlockLength, interfaces
 // without number) about 50 MiB. It reads no further than it must, so the
-// packets of a live stream come out as they arrive.
+// packets of a live stream come out as they arrive. A reader that must not
+// block returns os.ErrDeadlineExceeded where it has nothing: so does Next then,
+// and goes on from there when it is called again.
 //
 //	s := pcapng.NewScanner(r)
 //	for s.Next() == nil {
@@ -80,14 +83,18 @@ func NewScanner(r io.Reader) *Scanner {
 }
 
 // Next goes to the next block. At the end of the stream it returns io.EOF,
-// at damage a *CorruptError; either way the Scanner stays there.
+// at damage a *CorruptError; either way the Scanner stays there. Where the
+// stream has no whole block yet it returns os.ErrDeadlineExceeded.
 // It ends what Body, Packet and Options returned before.
 func (s *Scanner) Next() error {
 	if s.err != nil {
 		return s.err
 	}
 	s.hasPacket = false
-	if err := s.frame(); err != nil {
+	if err := s.frame(); err == os.ErrDeadlineExceeded {
+		s.body = nil
+		return err
+	} else if err != nil {
 		return s.stop(err)
 	}
 	if err := s.parse(); err != nil {
@@ -96,8 +103,8 @@ func (s *Scanner) Next() error {
 	return nil
 }
 
-// Err returns what ended the scan: nil while it goes on and at the end of the
-// stream, else the *CorruptError that Next returned.
+// Err returns what ended the scan: nil while it goes on (or could, when more
+// comes) and at the end of the stream, else the *CorruptError that Next returned.
 func (s *Scanner) Err() error {
 	if s.err == io.EOF {
 		return nil
@@ -206,6 +213,10 @@ func (s *Scanner) need(n int) error {
 
 func (s *Scanner) readError(want int) error {
 	have, err := s.end-s.pos, s.readErr
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.readErr = nil
+		return os.ErrDeadlineExceeded
+	}
 	if err == io.EOF {
 		if have == 0 {
 			return io.EOF

@@ -8,9 +8,9 @@ import (
 	"github.com/google/gopacket/pcapgo"
 )
 
-// maxOptionLen is what the 16-bit length of an option can say
+// MaxOptionLen is the longest value of an option in bytes: its length has 16 bits
 // (draft-ietf-opsawg-pcapng §3.5).
-const maxOptionLen = 65535
+const MaxOptionLen = 65535
 
 // Section describes a section with one interface of LINKTYPE_RAW and
 // nanosecond time stamps. Empty strings are left out.
@@ -35,9 +35,9 @@ func (s Section) Encode() ([]byte, error) {
 		{"interface description", s.InterfaceDescription},
 		{"filter", "\x00" + s.Filter}, // a code byte goes before it
 	} {
-		if len(o.value) > maxOptionLen {
+		if len(o.value) > MaxOptionLen {
 			return nil, fmt.Errorf("%s of %d bytes is longer than a pcapng option can hold (%d)",
-				o.name, len(o.value), maxOptionLen)
+				o.name, len(o.value), MaxOptionLen)
 		}
 	}
 	var b bytes.Buffer

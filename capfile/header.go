@@ -1,0 +1,200 @@
+package capfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// application is how the section's application of every file begins that
+// tunrec has made.
+const application = "tunrec"
+
+// maxHeaderLen bounds the Section Header Block and the Interface Description
+// Block together: they hold seven strings of up to 64 KiB.
+const maxHeaderLen = 1 << 20
+
+// Options of the Section Header Block and the Interface Description Block
+// (draft-ietf-opsawg-pcapng §4.1 and §4.2).
+const (
+	optComment        = 1
+	optSHBHardware    = 2
+	optSHBOS          = 3
+	optSHBApplication = 4
+	optIDBName        = 2
+	optIDBDescription = 3
+	optIDBTsresol     = 9
+	optIDBFilter      = 11
+
+	tsresolNano = 9
+)
+
+// header is what stands before the first chunk.
+type header struct {
+	form    Form
+	window  byte // Zstd: the frame's window descriptor
+	section pcapng.Section
+	end     int64 // where in the file it ends
+}
+
+// Identify returns the section's description of a file that tunrec has made,
+// complete or not, from its header alone. Other files give ErrForeign, a
+// header that is damaged or not whole a *CorruptError.
+func Identify(f io.ReaderAt) (pcapng.Section, error) {
+	h, err := readHeader(f)
+	if err != nil {
+		return pcapng.Section{}, err
+	}
+	if !h.byTunrec() {
+		return pcapng.Section{}, fmt.Errorf("%w: the application is %q", ErrForeign, h.section.Application)
+	}
+	return h.section, nil
+}
+
+func (h *header) byTunrec() bool { return strings.HasPrefix(h.section.Application, application) }
+
+// readHeader reads the header of a file that a Writer wrote. A header that no
+// Writer writes gives ErrForeign.
+func readHeader(f io.ReaderAt) (header, error) {
+	h := header{}
+	var err error
+	if h.form, err = readForm(f); errors.Is(err, io.EOF) {
+		return h, cutShort(0, "the file has no whole header")
+	} else if err != nil {
+		return h, err
+	}
+	if h.form == Plain {
+		s := pcapng.NewScanner(io.NewSectionReader(f, 0, maxHeaderLen))
+		err := h.parse(s)
+		h.end = nextOffset(s)
+		return h, headerError(err, s.Offset())
+	}
+
+	var frame [zstdHeaderLen]byte
+	if _, err := f.ReadAt(frame[:], 0); errors.Is(err, io.EOF) {
+		return h, cutShort(0, "the file has no whole header")
+	} else if err != nil {
+		return h, fmt.Errorf("read the first bytes: %w", err)
+	}
+	const window1MiB, window8MiB = 0x50, 0x68
+	if h.window = frame[5]; frame[4] != zstdContentChecksum || h.window < window1MiB || h.window > window8MiB {
+		return h, fmt.Errorf("%w: another kind of zstd frame", ErrForeign)
+	}
+	raw := &rawBlocks{f: f, at: zstdHeaderLen}
+	s := pcapng.NewScanner(io.LimitReader(raw, maxHeaderLen))
+	err = h.parse(s)
+	h.end = raw.at
+	if err == nil && (raw.left > 0 || raw.total != nextOffset(s)) {
+		err = fmt.Errorf("%w: a zstd block that begins with the header goes on behind it", ErrForeign)
+	}
+	return h, headerError(err, zstdHeaderLen+zstdBlockHeaderLen+s.Offset())
+}
+
+// nextOffset is where the block behind the scanner's current one begins.
+func nextOffset(s *pcapng.Scanner) int64 {
+	const framing = 12 // type, length, length again
+	return s.Offset() + int64(len(s.Body())) + framing
+}
+
+// headerError turns an error of the scanner into one about the file.
+func headerError(err error, at int64) error {
+	var c *pcapng.CorruptError
+	switch {
+	case err == nil || errors.Is(err, ErrForeign):
+		return err
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return cutShort(at, "the file has no whole header")
+	case !errors.As(err, &c):
+		return err
+	case c.Err != nil:
+		return fmt.Errorf("read the header: %w", c.Err)
+	}
+	return corrupt(at, "%s", c.Reason)
+}
+
+// parse reads the two blocks of the header.
+func (h *header) parse(s *pcapng.Scanner) error {
+	if err := s.Next(); err != nil {
+		return err
+	}
+	text := map[uint16]*string{
+		optComment: &h.section.Comment, optSHBHardware: &h.section.Hardware,
+		optSHBOS: &h.section.OS, optSHBApplication: &h.section.Application,
+	}
+	options := s.Options()
+	for options.Next() {
+		if to := text[options.Code]; to != nil {
+			*to = string(options.Value)
+		}
+	}
+	if err := errors.Join(options.Err(), s.Next()); err != nil {
+		return err
+	}
+	if s.Type() != pcapng.BlockInterfaceDescription {
+		return fmt.Errorf("%w: no interface is described behind the section header", ErrForeign)
+	}
+	i := s.Interfaces()[0]
+	if i.LinkType != pcapng.LinkTypeRaw {
+		return fmt.Errorf("%w: packets of link type %d, not of %d (raw IP)", ErrForeign, i.LinkType, pcapng.LinkTypeRaw)
+	}
+	h.section.Snaplen = i.Snaplen
+	return h.parseInterface(s.Options())
+}
+
+func (h *header) parseInterface(options pcapng.OptionIter) error {
+	resolution := byte(0)
+	for options.Next() {
+		switch v := options.Value; {
+		case options.Code == optIDBName:
+			h.section.InterfaceName = string(v)
+		case options.Code == optIDBDescription:
+			h.section.InterfaceDescription = string(v)
+		case options.Code == optIDBFilter && len(v) > 0 && v[0] == 0: // 0: an expression, not byte code
+			h.section.Filter = string(v[1:])
+		case options.Code == optIDBTsresol && len(v) == 1:
+			resolution = v[0]
+		}
+	}
+	if err := options.Err(); err != nil {
+		return err
+	}
+	if resolution != tsresolNano {
+		return fmt.Errorf("%w: time stamps are not in nanoseconds", ErrForeign)
+	}
+	return nil
+}
+
+// rawBlocks reads the content of the raw zstd blocks from a place in a file
+// on, at most one block at a call.
+type rawBlocks struct {
+	f     io.ReaderAt
+	at    int64
+	left  int   // bytes of the block that have not been read
+	total int64 // bytes that have been read
+}
+
+func (r *rawBlocks) Read(b []byte) (int, error) {
+	if r.left == 0 {
+		var h [zstdBlockHeaderLen]byte
+		if _, err := r.f.ReadAt(h[:], r.at); err != nil {
+			return 0, err
+		}
+		v := int(h[0]) | int(h[1])<<8 | int(h[2])<<16
+		if v&7 != zstdBlockRaw || v>>3 > zstdBlockMax {
+			return 0, fmt.Errorf("%w: the header is compressed, or not whole", ErrForeign)
+		}
+		r.at += zstdBlockHeaderLen
+		r.left = v >> 3
+	}
+	n, err := r.f.ReadAt(b[:min(len(b), r.left)], r.at)
+	r.at += int64(n)
+	r.left -= n
+	r.total += int64(n)
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}

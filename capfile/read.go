@@ -1,0 +1,144 @@
+package capfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// Buffer is the memory that chunks are read into, one after the other: up to
+// about 50 MiB for the largest ones. The zero value is ready.
+type Buffer struct{ stored, decoded []byte }
+
+// Packet is one recorded packet.
+type Packet struct {
+	UnixNano int64  // when it came, ns since 1970-01-01 00:00 UTC
+	Data     []byte // from the IP header on, as much as was kept
+	OrigLen  int    // its length on the wire in bytes
+}
+
+// ReadChunk reads the chunk that e, which Chunks has returned, describes, and
+// decompresses it. What it returns are the chunk's pcapng blocks, checked
+// against their hash; see pcapng.ParsePacket. They are valid until b is used
+// again. The error is one of reading or a *CorruptError; it says nothing of
+// other chunks.
+func (r *Reader) ReadChunk(e Entry, b *Buffer) ([]byte, error) {
+	content, err := r.readChunk(&e, b)
+	if err != nil {
+		return nil, r.named(err)
+	}
+	return content, nil
+}
+
+// Packets goes through the packets from one time to another, both inclusive
+// (ns since 1970-01-01 00:00 UTC), in the order of the file. Chunks that have
+// none of them are not read. Data is valid until the next packet.
+//
+// An error, of reading or a *CorruptError, stands for a chunk that cannot be
+// read, or the rest of it; the packets of the next chunk follow.
+func (r *Reader) Packets(from, to int64) iter.Seq2[Packet, error] {
+	return func(yield func(Packet, error) bool) {
+		var b Buffer
+		for e, err := range r.Chunks() {
+			var content []byte
+			if err == nil {
+				if e.Packets == 0 || e.Latest < from || e.Earliest > to {
+					continue
+				}
+				content, err = r.ReadChunk(e, &b)
+			}
+			if err != nil && !yield(Packet{}, err) {
+				return
+			}
+			for len(content) > 0 {
+				p, length, ok := pcapng.ParsePacket(content)
+				if !ok {
+					err := corrupt(int64(e.FileOffset), "%d bytes before its end the chunk has no packet block", len(content))
+					if !yield(Packet{}, r.named(err)) {
+						return
+					}
+					break
+				}
+				data := content[pcapng.PacketHeaderLen:][:p.CapLen:p.CapLen]
+				if from <= p.UnixNano && p.UnixNano <= to && !yield(Packet{p.UnixNano, data, p.OrigLen}, nil) {
+					return
+				}
+				content = content[length:]
+			}
+		}
+	}
+}
+
+func (r *Reader) readChunk(e *Entry, b *Buffer) ([]byte, error) {
+	at := int64(e.FileOffset)
+	if at < 0 || int64(e.StoredLen) > r.info.Size-at {
+		return nil, cutShort(at, "the chunk that begins there is not whole")
+	}
+	chunk, err := r.readStored(e, b)
+	if err == nil && r.info.Form == Zstd {
+		chunk, err = decompress(chunk, e, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var mark [MarkLen]byte
+	putMark(mark[:], Plain, e)
+	if len(chunk) != MarkLen+int(e.ContentLen) || !bytes.HasPrefix(chunk, mark[:]) {
+		return nil, corrupt(at, "the chunk that begins there is not the one that the index describes")
+	}
+	content := chunk[MarkLen:]
+	if got := xxhash.Sum64(content); got != e.Hash {
+		return nil, corrupt(at, "the hash of the chunk that begins there is %016x, its bytes give %016x", e.Hash, got)
+	}
+	return content, nil
+}
+
+// readStored reads a chunk as it stands in the file: in the zstd form with
+// what makes it a frame of its own.
+func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
+	b.stored = b.stored[:0]
+	if r.info.Form == Zstd {
+		b.stored = binary.LittleEndian.AppendUint32(b.stored, zstdMagic)
+		b.stored = append(b.stored, 0, r.header.window)
+	}
+	head := len(b.stored)
+	b.stored = slices.Grow(b.stored, int(e.StoredLen)+zstdBlockHeaderLen)[:head+int(e.StoredLen)]
+	if _, err := r.f.ReadAt(b.stored[head:], int64(e.FileOffset)); err != nil {
+		return nil, fmt.Errorf("read the chunk at byte %d: %w", e.FileOffset, err)
+	}
+	if r.info.Form == Zstd {
+		b.stored = appendRawBlock(b.stored, nil, true)
+	}
+	return b.stored, nil
+}
+
+// decompress decodes a frame that is one chunk, to no more than the chunk's
+// length.
+func decompress(frame []byte, e *Entry, b *Buffer) ([]byte, error) {
+	d, err := decoder()
+	if err != nil {
+		return nil, err
+	}
+	n := MarkLen + int(e.ContentLen)
+	b.decoded = slices.Grow(b.decoded[:0], n)
+	chunk, err := d.DecodeAll(frame, b.decoded[:0:n])
+	if err != nil {
+		return nil, corrupt(int64(e.FileOffset), "the chunk that begins there does not decompress: %w", err)
+	}
+	return chunk, nil
+}
+
+// decoder is shared: DecodeAll keeps nothing from one call to the next, and
+// has as many decoders as there are processors.
+var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+})
