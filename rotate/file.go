@@ -1,5 +1,3 @@
-// Package rotate is about the files of a recording: how they are named, made
-// and ended.
 package rotate
 
 import (
@@ -23,10 +21,21 @@ type CreateOptions struct {
 	Force bool // remove a regular file that has the name
 }
 
-// File is a capture file that is being written. Writes append.
+// File is a capture file that is being written. Writes append. While it is
+// open it is locked (flock(2), exclusive), where the file system has locks:
+// that tells a file that is being written from one that was cut short.
 type File struct {
 	*os.File
+	name   string
+	rel    string // in a series: relative to its directory
+	remove func() error
 }
+
+// Name returns the path of the file, its directory as the user wrote it.
+func (f *File) Name() string { return f.name }
+
+// Discard removes the file, which must be open, and closes it.
+func (f *File) Discard() error { return errors.Join(f.remove(), f.Close()) }
 
 // Create makes a new file that only its owner can read and write (0600). It
 // follows no link in the last part of the name and never opens what exists.
@@ -37,26 +46,48 @@ func Create(name string, o CreateOptions) (*File, error) {
 			return nil, err
 		}
 	}
-	// O_APPEND: after a failed write the file is cut back, and what is
-	// written next has to go where it ends then.
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | os.O_APPEND | syscall.O_NOFOLLOW
-	f, err := os.OpenFile(name, flags, 0o600)
+	f, err := os.OpenFile(name, createFlags, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := own(f, o.Owner); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(name))
+	file := &File{File: f, name: name, remove: func() error { return os.Remove(name) }}
+	if err := claim(f, o.Owner); err != nil {
+		return nil, errors.Join(err, file.Discard())
 	}
-	return &File{f}, nil
+	if err := SyncDir(filepath.Dir(name)); err != nil {
+		return nil, errors.Join(err, file.Discard())
+	}
+	return file, nil
 }
 
-func own(f *os.File, o Owner) error {
+// claim gives a new file to its owner and locks it.
+func claim(f *os.File, o Owner) error {
 	if o.Set {
 		if err := f.Chown(o.UID, o.GID); err != nil {
 			return err
 		}
 	}
-	return SyncDir(filepath.Dir(f.Name()))
+	if err := lock(f, syscall.LOCK_EX); err != nil && !errors.Is(err, errNoLocks) {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+var (
+	errNoLocks = errors.New("the file system has no locks")
+	errLocked  = errors.New("it is locked by another process")
+)
+
+// lock tries to lock an open file and does not wait.
+func lock(f *os.File, how int) error {
+	err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+	switch {
+	case err == syscall.EWOULDBLOCK:
+		return errLocked
+	case err == syscall.ENOTSUP || err == syscall.EOPNOTSUPP || err == syscall.ENOLCK || err == syscall.ENOSYS || err == syscall.EINVAL:
+		return errNoLocks
+	}
+	return os.NewSyscallError("flock", err)
 }
 
 // removeRegular removes the file of that name, if there is one and it is a
@@ -84,14 +115,13 @@ func SyncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		err = nil // this file system keeps its directories in another way
-	}
-	return errors.Join(err, d.Close())
+	return errors.Join(syncOpen(d), d.Close())
 }
 
-// Discard closes the file and removes it.
-func (f *File) Discard() error {
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+func syncOpen(d *os.File) error {
+	err := d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // this file system keeps its directories in another way
+	}
+	return err
 }
