@@ -30,17 +30,6 @@ const maxPacket = MaxSnaplen
 // Source delivers packets. Its contract is tun.Ingest's; a file is one, too.
 type Source = tun.Ingest
 
-// Sink takes sealed chunks, in order, from one goroutine.
-type Sink interface {
-	// WriteChunk writes a chunk that is ready for the sink's form. It may
-	// block, and must not keep the chunk. After an error the recorder writes
-	// no more and calls Close.
-	WriteChunk(*capfile.Chunk) error
-	// Close ends the recording: everything is written and synced when it
-	// returns. It is called once, after the last chunk.
-	Close(capfile.End) error
-}
-
 // Config tells a Recorder what to do. Zero values stand for what is documented
 // at the field.
 type Config struct {
@@ -59,6 +48,9 @@ type Config struct {
 	Snaplen int    // bytes kept of a packet, 1 to MaxSnaplen; 0: all
 	Count   uint64 // stop after that many recorded packets; 0: no limit
 
+	// Cut says where files of a series end; the zero value: nowhere.
+	Cut Cut
+
 	// Filter tells whether a packet is to be recorded; nil: every one. It is
 	// called on the slab's bytes, which it must neither change nor keep.
 	Filter func(packet []byte, origLen int) bool
@@ -69,6 +61,14 @@ type Config struct {
 	// DrainMax is how many packets are read after a stop at the most: those
 	// that the device's queue can hold. 0 ends at once.
 	DrainMax int
+}
+
+// Cut says where the reader ends files. By size the sink ends them.
+type Cut struct {
+	Interval time.Duration // at multiples of it in local time
+	Duration time.Duration // that long after a file's first packet
+	Packets  uint64        // after so many; the sink counts them, the reader only seals there
+	Empty    bool          // also where no packet came
 }
 
 // SlabMemory returns the most bytes that the slabs, and the buffers that

@@ -25,7 +25,9 @@ const (
 // Requests to the reader, bits of Recorder.requests.
 const (
 	requestStop uint32 = 1 << iota
+	requestEnd         // as a stop, but what the device still holds is not wanted
 	requestFlush
+	requestCut
 )
 
 // reader fills slabs from the source. All its fields belong to its goroutine.
@@ -36,8 +38,10 @@ type reader struct {
 	scratch []byte    // takes packets that there is no slab for; made when first needed
 	since   time.Time // when the slab's first packet was waiting to be sealed, zero: not yet
 	drain   int       // packets that may still be read after a stop; <0: no stop yet
+	period            // whose packets go into the present file
 
 	recorded   uint64 // packets put into slabs
+	sealAt     uint64 // seal when recorded is this: a file may end there
 	queue      uint64 // the device's drop count that has a place in a chunk
 	queueAsked time.Time
 	pending    struct{ received, filtered, truncated, noSlab uint64 } // not yet in counters
@@ -48,7 +52,7 @@ type reader struct {
 // was asked for and the source has nothing more.
 func (r *Recorder) read() error {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	rd := &reader{Recorder: r, drain: -1, queueAsked: time.Now()}
+	rd := &reader{Recorder: r, drain: -1, queueAsked: time.Now(), period: r.firstPeriod()}
 	err := rd.run()
 	rd.finish()
 	return err
@@ -60,7 +64,7 @@ func (rd *reader) run() error {
 			return nil
 		}
 		if rd.slab == nil {
-			rd.acquire()
+			rd.start(rd.take())
 		}
 		n, origLen, unixNano, err := rd.Source.Next(rd.room())
 		switch {
@@ -87,7 +91,14 @@ func (rd *reader) run() error {
 func (rd *reader) handle(requests uint32) bool {
 	if requests&requestFlush != 0 {
 		rd.requests.And(^requestFlush)
-		rd.seal()
+		rd.sendMarked(func(s *slab) { s.sync = true })
+	}
+	if requests&requestCut != 0 {
+		rd.requests.And(^requestCut)
+		rd.cut(ReasonSignal, time.Now())
+	}
+	if requests&requestEnd != 0 {
+		return true
 	}
 	if requests&requestStop == 0 {
 		return false
@@ -111,78 +122,85 @@ func (rd *reader) room() []byte {
 // accept makes a block of the packet that was read into room.
 func (rd *reader) accept(n, origLen int, unixNano int64) {
 	rd.pending.received++
-	s := rd.slab
-	if s == nil {
-		rd.discard(rd.scratch[:n], origLen)
+	if rd.rejects(rd.room()[:n], origLen) {
 		return
 	}
-	block := s.Buf[rd.at:cap(s.Buf)]
-	if rd.Filter != nil && !rd.Filter(block[pcapng.PacketHeaderLen:][:n], origLen) {
-		rd.pending.filtered++
-		rd.place.filtered++
+	s := rd.slab
+	if s == nil {
+		rd.discard()
 		return
+	}
+	if unixNano < rd.lo || unixNano >= rd.hi {
+		if s = rd.turn(n, unixNano); s == nil {
+			rd.discard()
+			return
+		}
 	}
 	if n > rd.Snaplen {
 		n = rd.Snaplen
 		rd.pending.truncated++
 	}
-	rd.at += pcapng.PutPacket(block, n, origLen, unixNano)
+	rd.at += pcapng.PutPacket(s.Buf[rd.at:cap(s.Buf)], n, origLen, unixNano)
 	rd.recorded++
-	if s.Packets == 0 {
-		s.Earliest, s.Latest = unixNano, unixNano
-	} else {
-		s.Earliest, s.Latest = min(s.Earliest, unixNano), max(s.Latest, unixNano)
-	}
-	s.Packets++
-	s.OriginalBytes += uint64(origLen)
-	if rd.at >= rd.full {
+	rd.inFile++
+	s.Add(unixNano, origLen)
+	if rd.at >= rd.full || rd.recorded == rd.sealAt {
 		rd.seal()
 	}
 }
 
 // discard counts a packet that no slab was free for.
-func (rd *reader) discard(packet []byte, origLen int) {
-	if rd.Filter != nil && !rd.Filter(packet, origLen) {
-		rd.pending.filtered++
-		rd.place.filtered++
-		return
-	}
+func (rd *reader) discard() {
 	rd.pending.noSlab++
 	rd.place.noSlab++
 }
 
-// acquire takes a free slab. Where there is none it waits, without end for a
-// patient source, else for maxStall; after that packets go to scratch until
-// one is free.
-func (rd *reader) acquire() {
+// rejects asks the capture filter, and counts what it rejects.
+func (rd *reader) rejects(packet []byte, origLen int) bool {
+	if rd.Filter == nil || rd.Filter(packet, origLen) {
+		return false
+	}
+	rd.pending.filtered++
+	rd.place.filtered++
+	return true
+}
+
+// take takes a free slab. Where there is none it waits, without end for a
+// patient source, else for maxStall, and then returns nil: packets go to
+// scratch until one is free.
+func (rd *reader) take() *slab {
 	select {
 	case s := <-rd.pool.free:
-		rd.start(s)
-		return
+		return s
 	default:
 	}
 	if rd.scratch != nil {
-		return // still none: read on into scratch
+		return nil // it has waited already
 	}
 	rd.publish()
 	if rd.Patient {
-		rd.start(<-rd.pool.free)
-		return
+		return <-rd.pool.free
 	}
 	select {
 	case s := <-rd.pool.free:
-		rd.start(s)
+		return s
 	case <-time.After(maxStall):
-		rd.scratch = rd.spare
+		return nil
 	}
 }
 
-// start begins to fill s.
+// start begins to fill s, or scratch where s is nil.
 func (rd *reader) start(s *slab) {
 	rd.slab, rd.scratch = s, nil
+	if s == nil {
+		rd.scratch = rd.spare
+		return
+	}
 	rd.at = capfile.MarkLen
 	s.Buf = s.Buf[:cap(s.Buf)]
 	rd.since = time.Time{}
+	rd.aim()
+	rd.askForQueue()
 }
 
 // pause waits for packets, or seals a slab that has waited long enough.
@@ -207,6 +225,15 @@ func (rd *reader) pause() error {
 			return nil
 		}
 	}
+	if left, ok := rd.left(); ok && rd.slab != nil {
+		if left <= 0 {
+			rd.expire()
+			return nil
+		}
+		if timeout < 0 || left < timeout {
+			timeout = left
+		}
+	}
 	if err := rd.Source.Wait(timeout); err != nil {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
@@ -216,17 +243,14 @@ func (rd *reader) pause() error {
 // seal hands the slab on, if it holds anything. Both channels have room for
 // every slab there is, so this never blocks.
 func (rd *reader) seal() {
-	rd.placeQueue()
-	rd.askForQueue()
-	rd.publish()
-	s := rd.slab
-	if s == nil || rd.at == capfile.MarkLen {
-		return
+	if rd.slab != nil && rd.at > capfile.MarkLen {
+		rd.send(rd.slab)
 	}
-	rd.send(s)
 }
 
 func (rd *reader) send(s *slab) {
+	rd.placeQueue()
+	rd.publish()
 	s.Buf = s.Buf[:rd.at]
 	s.Filtered, s.Dropped, s.DroppedByQueue = rd.place.filtered, rd.place.noSlab, rd.place.byQueue
 	rd.place.filtered, rd.place.noSlab, rd.place.byQueue = 0, 0, 0
@@ -279,17 +303,12 @@ func (r *Recorder) readQueue() {
 // finish hands on the last slab. Counts that belong to no packet go into a
 // chunk without any.
 func (rd *reader) finish() {
-	close(rd.askQueue)
-	<-rd.queueWatched
-	rd.placeQueue()
-	rd.publish()
-	counts := rd.place.filtered+rd.place.noSlab+rd.place.byQueue > 0
-	if counts && rd.slab == nil {
+	if rd.slab == nil {
 		rd.start(<-rd.pool.free)
 	}
-	if s := rd.slab; s != nil && (counts || s.Packets > 0) {
-		rd.send(s)
-	}
+	close(rd.askQueue)
+	<-rd.queueWatched
+	rd.send(rd.slab)
 	close(rd.order)
 	close(rd.work)
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/tunrec/tunrec/capfile"
 )
@@ -68,7 +67,6 @@ func New(c Config) (*Recorder, error) {
 // A done ctx is a stop, not an error: Run reads what the device still holds,
 // DrainMax packets at the most.
 func (r *Recorder) Run(ctx context.Context) error {
-	start := time.Now()
 	defer context.AfterFunc(ctx, r.stop)()
 
 	var all sync.WaitGroup
@@ -78,7 +76,10 @@ func (r *Recorder) Run(ctx context.Context) error {
 	for range r.Workers {
 		all.Go(r.compress)
 	}
-	all.Go(func() { writeErr = r.write(start) })
+	all.Go(func() { writeErr = r.write() })
+	for _, f := range r.Sink.Background() {
+		all.Go(f)
+	}
 	all.Wait()
 
 	if readErr != nil {
@@ -87,8 +88,13 @@ func (r *Recorder) Run(ctx context.Context) error {
 	return errors.Join(readErr, writeErr)
 }
 
-// Flush makes every packet received so far readable in the file soon.
+// Flush makes every packet received so far readable in the file soon, and
+// safe on its disk.
 func (r *Recorder) Flush() { r.request(requestFlush) }
+
+// EndFile ends the present file of a series: what comes from now on is in the
+// next one.
+func (r *Recorder) EndFile() { r.request(requestCut) }
 
 func (r *Recorder) stop() { r.request(requestStop) }
 

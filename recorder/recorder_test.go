@@ -26,6 +26,9 @@ type fakeSource struct {
 	drops uint64
 	reads int
 
+	stamps    []int64 // of the packets in turn, where set
+	wallClock bool    // the packets are stamped when they are read
+
 	wake chan struct{}
 	idle chan struct{} // gets a token each time the reader waits
 }
@@ -57,7 +60,13 @@ func (f *fakeSource) Next(dst []byte) (n, origLen int, unixNano int64, err error
 	p := f.queue[0]
 	f.queue = f.queue[1:]
 	f.reads++
-	return copy(dst, p), len(p), int64(1e18) + int64(f.reads), nil
+	stamp := int64(1e18) + int64(f.reads)
+	if f.stamps != nil {
+		stamp = f.stamps[f.reads-1]
+	} else if f.wallClock {
+		stamp = time.Now().UnixNano()
+	}
+	return copy(dst, p), len(p), stamp, nil
 }
 
 func (f *fakeSource) Wait(timeout time.Duration) error {
@@ -103,7 +112,6 @@ type memSink struct {
 	failAt int
 	chunks []capfile.Entry
 	closes int
-	end    capfile.End
 }
 
 func newMemSink(t testing.TB, form capfile.Form) *memSink {
@@ -121,7 +129,7 @@ type memFile struct{ *bytes.Buffer }
 
 func (m memFile) Truncate(n int64) error { m.Buffer.Truncate(int(n)); return nil }
 
-func (s *memSink) WriteChunk(c *capfile.Chunk) error {
+func (s *memSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
 	if s.hold != nil {
 		<-s.hold
 	}
@@ -131,6 +139,7 @@ func (s *memSink) WriteChunk(c *capfile.Chunk) error {
 	if err := s.Writer.WriteChunk(c); err != nil {
 		return err
 	}
+	wrote(&c.Entry)
 	s.chunks = append(s.chunks, c.Entry)
 	if s.got != nil {
 		s.got <- c.Entry
@@ -138,11 +147,16 @@ func (s *memSink) WriteChunk(c *capfile.Chunk) error {
 	return nil
 }
 
-func (s *memSink) Close(end capfile.End) error {
+func (s *memSink) Close(_ time.Time, lost uint64) error {
 	s.closes++
-	s.end = end
-	return s.Writer.Close(end)
+	return s.Writer.Close(capfile.End{Lost: lost})
 }
+
+func (s *memSink) Cut(Reason, time.Time) error { return nil }
+func (s *memSink) SyncNow() error              { return nil }
+func (s *memSink) Current() (uint64, int64)    { return 0, 0 }
+func (s *memSink) Bytes() uint64               { return 0 }
+func (s *memSink) Background() []func()        { return nil }
 
 // numbered returns packets that carry their number, of lengths that straddle
 // every padding.

@@ -1,6 +1,8 @@
 package recorder
 
 import (
+	"time"
+
 	"github.com/tunrec/tunrec/capfile"
 )
 
@@ -11,6 +13,10 @@ type slab struct {
 	encoded []byte        // the buffer that its compressed form stands in, on loan from pool.buffers
 	ready   chan struct{} // one token: the worker is done with it
 	err     error         // of compressing
+
+	cut   Reason    // the file ends behind this slab; "": it goes on
+	cutAt time.Time // when
+	sync  bool      // sync the file behind it
 }
 
 // spareBuffers is how many compressed chunks may wait for the writer, beside
@@ -59,5 +65,6 @@ func (p *pool) release(s *slab) {
 	s.Buf = s.Buf[:capfile.MarkLen]
 	s.Entry = capfile.Entry{}
 	s.err = nil
+	s.cut, s.sync = "", false
 	p.free <- s
 }

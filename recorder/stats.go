@@ -9,7 +9,7 @@ import (
 // Stats are counts of packets since the recording began, where not said
 // otherwise. When Run has returned,
 //
-//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite
+//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite + AfterLimit
 //
 // and DroppedByQueue were sent into the device beside them. Before that, the
 // packets in slabs under way are missing on the right side.
@@ -22,6 +22,7 @@ type Stats struct {
 	QueueExact     bool   // false: the system knows only a lower bound of them
 	DroppedNoSlab  uint64 // read, but no slab was free
 	DroppedByWrite uint64 // read, but the file could not be written
+	AfterLimit     uint64 // read before it was known that the last file was full
 
 	Recorded      uint64                   // written to the file
 	OriginalBytes uint64                   // their lengths on the wire added up
@@ -43,9 +44,9 @@ type counters struct {
 	received, filtered, truncated, droppedByQueue, droppedNoSlab atomic.Uint64
 	queueInexact                                                 atomic.Bool
 	// the writer's
-	recorded, droppedByWrite                 atomic.Uint64
-	originalBytes, contentBytes, storedBytes atomic.Uint64
-	chunks                                   [capfile.Best + 1]atomic.Uint64
+	recorded, droppedByWrite, afterLimit atomic.Uint64
+	originalBytes, contentBytes          atomic.Uint64
+	chunks                               [capfile.Best + 1]atomic.Uint64
 }
 
 // Stats returns the counts as they are now. It may be called at any time, from
@@ -60,10 +61,11 @@ func (r *Recorder) Stats() Stats {
 		QueueExact:     !c.queueInexact.Load(),
 		DroppedNoSlab:  c.droppedNoSlab.Load(),
 		DroppedByWrite: c.droppedByWrite.Load(),
+		AfterLimit:     c.afterLimit.Load(),
 		Recorded:       c.recorded.Load(),
 		OriginalBytes:  c.originalBytes.Load(),
 		ContentBytes:   c.contentBytes.Load(),
-		StoredBytes:    c.storedBytes.Load(),
+		StoredBytes:    r.Sink.Bytes(),
 	}
 	for i := range s.Chunks {
 		s.Chunks[i] = c.chunks[i].Load()

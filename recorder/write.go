@@ -9,7 +9,7 @@ import (
 
 // write writes the slabs in the order in which they were sealed, and closes
 // the sink. After an error it goes on only to count what is lost.
-func (r *Recorder) write(start time.Time) error {
+func (r *Recorder) write() error {
 	var failed error
 	var lost uint64
 	for s := range r.order {
@@ -17,26 +17,54 @@ func (r *Recorder) write(start time.Time) error {
 		if r.Form == capfile.Zstd {
 			r.unwritten.Add(-1)
 		}
+		unwritten := s.Packets
 		if failed == nil {
-			failed = s.err
+			failed = r.writeSlab(s, &unwritten)
 		}
-		if failed == nil {
-			failed = r.Sink.WriteChunk(&s.Chunk)
-		}
-		if failed != nil {
-			r.counters.droppedByWrite.Add(uint64(s.Packets))
-			lost += uint64(s.Packets)
+		switch {
+		case failed == nil:
+		case errors.Is(failed, ErrEnough):
+			r.counters.afterLimit.Add(uint64(unwritten))
+			r.request(requestEnd)
+		default:
+			r.counters.droppedByWrite.Add(uint64(unwritten))
+			lost += uint64(unwritten)
 			r.stop()
-		} else {
-			r.countWritten(&s.Entry)
 		}
 		r.pool.release(s)
 	}
-	err := r.Sink.Close(capfile.End{Start: start.UnixNano(), Stop: time.Now().UnixNano(), Lost: lost})
+	if errors.Is(failed, ErrEnough) {
+		failed = nil
+	}
+	err := r.Sink.Close(time.Now(), lost)
 	if failed != nil && errors.Is(err, failed) {
 		return err
 	}
 	return errors.Join(failed, err)
+}
+
+// writeSlab writes what s holds and does what it asks for. It takes the
+// packets that were written from unwritten.
+func (r *Recorder) writeSlab(s *slab, unwritten *uint32) error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.Packets > 0 || s.Filtered+s.Dropped+s.DroppedByQueue > 0 {
+		err := r.Sink.WriteChunk(&s.Chunk, func(e *capfile.Entry) {
+			*unwritten -= e.Packets
+			r.countWritten(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if s.cut != "" {
+		return r.Sink.Cut(s.cut, s.cutAt)
+	}
+	if s.sync {
+		return r.Sink.SyncNow()
+	}
+	return nil
 }
 
 func (r *Recorder) countWritten(e *capfile.Entry) {
@@ -44,6 +72,5 @@ func (r *Recorder) countWritten(e *capfile.Entry) {
 	c.recorded.Add(uint64(e.Packets))
 	c.originalBytes.Add(e.OriginalBytes)
 	c.contentBytes.Add(uint64(e.ContentLen))
-	c.storedBytes.Add(uint64(e.StoredLen))
 	c.chunks[e.Method].Add(1)
 }

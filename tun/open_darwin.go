@@ -30,7 +30,7 @@ func open(c Config) (_ *Device, err error) {
 	}
 	// water tells causes in words only, so the two common ones are looked for here.
 	if os.Geteuid() != 0 {
-		return nil, &problem{"making a utun device needs root: try sudo", os.ErrPermission}
+		return nil, &problem{"making a utun device needs root", os.ErrPermission}
 	}
 	if c.Name != "" {
 		if _, err := net.InterfaceByName(c.Name); err == nil {

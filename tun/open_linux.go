@@ -175,7 +175,7 @@ func isAttached(fd int) bool {
 func explain(err error, name string) error {
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return &problem{"making a tun device needs root or CAP_NET_ADMIN (and in a container the device /dev/net/tun): try sudo", os.ErrPermission}
+		return &problem{"making a tun device needs root or CAP_NET_ADMIN (and in a container the device /dev/net/tun)", os.ErrPermission}
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return &problem{"no tun driver at /dev/net/tun: load it (modprobe tun), or make the file (mknod /dev/net/tun c 10 200)", os.ErrNotExist}
 	case name != "" && errors.Is(err, unix.EBUSY):

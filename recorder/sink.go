@@ -1,0 +1,111 @@
+package recorder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/tunrec/tunrec/capfile"
+)
+
+// Sink takes sealed chunks, in order, from one goroutine.
+type Sink interface {
+	// WriteChunk writes a chunk that is ready for the sink's form, in one piece
+	// or several, and tells wrote of each. It may block, may change the chunk,
+	// and must not keep it. After an error the recorder writes no more and
+	// calls Close; ErrEnough ends the recording well.
+	WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error
+	// Cut says that a file ends here, and why; t is when. A sink of one file
+	// ignores it. Errors are as those of WriteChunk.
+	Cut(reason Reason, t time.Time) error
+	// SyncNow makes what was written last, over a crash of the machine.
+	SyncNow() error
+	// Close ends the recording. It is called once, after the last chunk; t is
+	// when the reader ended, and lost counts packets that could not be
+	// written.
+	Close(t time.Time, lost uint64) error
+	// Current returns how many packets were written before the current file,
+	// and its first time stamp, 0 where there is none. It may be called from
+	// any goroutine.
+	Current() (before uint64, start int64)
+	// Bytes is how many bytes have been written in all. It may be called from
+	// any goroutine.
+	Bytes() uint64
+	// Background is what has to run beside the recording, each in a goroutine
+	// of its own. Each ends after Close.
+	Background() []func()
+}
+
+// ErrEnough: the sink holds all that it was asked to take.
+var ErrEnough = errors.New("limit reached")
+
+// Reason is why a file ended.
+type Reason string
+
+const (
+	ReasonStop     Reason = "stop" // of the recording
+	ReasonSignal   Reason = "signal"
+	ReasonDuration Reason = "duration"
+	ReasonInterval Reason = "interval"
+	ReasonFilesize Reason = "filesize"
+	ReasonPackets  Reason = "packets"
+	ReasonError    Reason = "error"
+)
+
+// StreamSink writes plain pcapng to a pipe.
+type StreamSink struct {
+	w     *capfile.Writer
+	start time.Time
+	bytes counter
+}
+
+// NewStreamSink writes the section's header to w.
+func NewStreamSink(w io.Writer, c capfile.Config) (*StreamSink, error) {
+	c.Form = capfile.Stream
+	out, err := capfile.NewWriter(pipe{w}, c)
+	if err != nil {
+		return nil, fmt.Errorf("write to the pipe: %w", err)
+	}
+	s := &StreamSink{w: out, start: time.Now()}
+	s.bytes.Store(out.Size())
+	return s, nil
+}
+
+// WriteChunk implements Sink.
+func (s *StreamSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
+	err := s.w.WriteChunk(c)
+	s.bytes.Store(s.w.Size())
+	if err != nil {
+		return fmt.Errorf("write to the pipe: %w", err)
+	}
+	wrote(&c.Entry)
+	return nil
+}
+
+// Close implements Sink.
+func (s *StreamSink) Close(t time.Time, lost uint64) error {
+	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost})
+	s.bytes.Store(s.w.Size())
+	return err
+}
+
+// Cut implements Sink.
+func (s *StreamSink) Cut(Reason, time.Time) error { return nil }
+
+// SyncNow implements Sink.
+func (s *StreamSink) SyncNow() error { return nil }
+
+// Current implements Sink.
+func (s *StreamSink) Current() (before uint64, start int64) { return 0, 0 }
+
+// Bytes implements Sink.
+func (s *StreamSink) Bytes() uint64 { return s.bytes.Load() }
+
+// Background implements Sink.
+func (s *StreamSink) Background() []func() { return nil }
+
+// pipe is a capfile.File that cannot be cut back, and is never asked to.
+type pipe struct{ io.Writer }
+
+func (pipe) Truncate(int64) error { return errors.ErrUnsupported }
