@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/netconf"
+	"github.com/tunrec/tunrec/pcapng"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/rotate"
 	"github.com/tunrec/tunrec/tun"
@@ -40,7 +42,7 @@ func newApp() *cli.App {
 			Name: "record", Usage: "record packets (what tunrec does without a command)",
 			UsageText: "tunrec record [-o FILE] [flags]",
 			Flags:     recordFlags(), Action: record, OnUsageError: onUsageError,
-		}},
+		}, lsCommand()},
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,
@@ -48,12 +50,39 @@ func newApp() *cli.App {
 	}
 }
 
-func onUsageError(_ *cli.Context, err error, _ bool) error {
+// onUsageError words what the flag library says as tunrec does: the flag with
+// its own dashes, and what is wanted of its value.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		err = fmt.Errorf("unknown flag %s", dashed(name))
+	} else if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		err = fmt.Errorf("%s needs a value", dashed(name))
+	} else if m := invalidValue.FindStringSubmatch(text); m != nil {
+		want := "a number"
+		for _, f := range c.App.Flags {
+			if _, ok := f.(*cli.DurationFlag); ok && f.Names()[0] == m[2] {
+				want = "a time, as in 500ms, 10s or 2m"
+			}
+		}
+		err = fmt.Errorf("%s %s: has to be %s", dashed(m[2]), m[1], want)
+	}
 	return usageError(err, "tunrec --help lists the flags")
+}
+
+var invalidValue = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): `)
+
+// dashed is a flag as it is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 const (
 	groupOutput = "Output:"
+	groupSeries = "Series of files:"
 	groupSource = "Source:"
 	groupDevice = "Device and addresses:"
 	groupPath   = "Memory and compression:"
@@ -68,6 +97,14 @@ func recordFlags() []cli.Flag {
 		&cli.StringFlag{Name: "comment", Category: groupOutput, Usage: "note `TEXT` in the file's section header"},
 		&cli.Uint64Flag{Name: "c", Category: groupOutput, Usage: "stop after `N` recorded packets", DefaultText: "no limit"},
 		&cli.IntFlag{Name: "s", Aliases: []string{"snaplen"}, Category: groupOutput, Usage: "keep the first `N` bytes of each packet", DefaultText: "all"},
+
+		&cli.StringSliceFlag{Name: "b", Category: groupSeries, Usage: "write a series of files, NAME_00001_TIME.pcapng.zst and so on. Ends a file: duration:TIME, interval:TIME (at multiples of local time), filesize:SIZE, packets:N. Removes the oldest: files:N, total:SIZE, age:TIME, minfree:SIZE. Also nametimenum:2, printname:FILE|stdout|stderr. Repeatable, all hold together: `KEY:VALUE`"},
+		&cli.StringSliceFlag{Name: "a", Category: groupSeries, Usage: "stop after duration:TIME, filesize:SIZE, files:N or packets:N; repeatable: `KEY:VALUE`"},
+		&cli.BoolFlag{Name: "empty-files", Category: groupSeries, Usage: "make a file for an interval without packets, too", DisableDefaultText: true},
+		&cli.StringFlag{Name: "hook", Category: groupSeries, Usage: "run `COMMAND` FILE when a file is complete; words are split at spaces, no shell is used"},
+		&cli.DurationFlag{Name: "hook-timeout", Category: groupSeries, Value: time.Minute, Usage: "kill the hook after this `TIME`"},
+		&cli.StringFlag{Name: "sync", Category: groupSeries, Value: "file", Usage: "sync to disk `WHEN`: never, file (when it is complete) or flush (after every chunk)"},
+		&cli.BoolFlag{Name: "dry-run", Category: groupSeries, Usage: "print which files -b would remove now, and record nothing", DisableDefaultText: true},
 
 		&cli.StringFlag{Name: "r", Category: groupSource, Usage: "record from the capture file `FILE` (pcap or pcapng, also compressed; - for standard input) instead of a device; needs no privilege"},
 
@@ -85,6 +122,7 @@ func recordFlags() []cli.Flag {
 		&cli.IntFlag{Name: "slabs", Category: groupPath, Value: recorder.DefaultSlabs, Usage: fmt.Sprintf("`NUMBER` of slabs. Packets never take more memory than slabs and compression buffers: %s by default", humanize.IBytes(uint64(recorder.Config{}.SlabMemory())))},
 		&cli.IntFlag{Name: "workers", Category: groupPath, Usage: "compress on `NUMBER` of threads", DefaultText: "one a processor"},
 
+		&cli.BoolFlag{Name: "json", Category: groupMisc, Usage: "print a JSON line for every event to standard output", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "q", Aliases: []string{"quiet"}, Category: groupMisc, Usage: "print errors only", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Category: groupMisc, Usage: "print more about the recording", DisableDefaultText: true},
 	}
@@ -100,6 +138,17 @@ type options struct {
 	noConfig bool
 	net      netconf.Config
 	recorder recorder.Config
+
+	policy rotate.Policy
+	stop   rotate.Stop
+	files  recorder.FilesConfig
+	dryRun bool
+	json   bool
+}
+
+// series tells whether the output is a series of files.
+func (o *options) series() bool {
+	return o.policy != rotate.Policy{} || strings.Contains(o.output.name, "%")
 }
 
 // parseOptions reads and checks the flags. Every error is wrong usage.
@@ -112,7 +161,12 @@ func parseOptions(c *cli.Context) (options, error) {
 	if c.Bool("q") && c.Bool("v") {
 		return fail(errors.New("-q and -v contradict each other"))
 	}
-	var err error
+	if c.IsSet("o") && c.String("o") == "" {
+		return fail(errors.New("-o: the name is empty"))
+	}
+	if n := len(o.comment); n > pcapng.MaxOptionLen {
+		return fail(fmt.Errorf("--comment: %d bytes are longer than the %d that a file can hold", n, pcapng.MaxOptionLen))
+	}
 	compress, err := parseCompress(c.String("compress"))
 	if err != nil {
 		return fail(err)
@@ -127,11 +181,14 @@ func parseOptions(c *cli.Context) (options, error) {
 	if o.replay != "" {
 		for _, name := range []string{"i", "addr", "route", "mtu", "no-config", "queue", "recvmsg-x"} {
 			if c.IsSet(name) {
-				return fail(fmt.Errorf("-r records from a file: it has no device that -%s could apply to", dashed(name)))
+				return fail(fmt.Errorf("-r records from a file: it has no device that %s could apply to", dashed(name)))
 			}
 		}
 	}
 	if err := o.parseDevice(c); err != nil {
+		return fail(err)
+	}
+	if err := o.parseSeries(c); err != nil {
 		return fail(err)
 	}
 	if err := o.parseRecorder(c, compress); err != nil {
@@ -140,12 +197,57 @@ func parseOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// dashed is the flag without its first dash: "i", "-addr".
-func dashed(name string) string {
-	if len(name) == 1 {
-		return name
+// parseSeries reads -b, -a and what goes with them.
+func (o *options) parseSeries(c *cli.Context) (err error) {
+	if o.policy, err = rotate.ParsePolicy(c.StringSlice("b")); err != nil {
+		return err
 	}
-	return "-" + name
+	if o.stop, err = rotate.ParseStop(c.StringSlice("a")); err != nil {
+		return err
+	}
+	if err := o.policy.Validate(); err != nil {
+		return err
+	}
+	o.dryRun, o.json = c.Bool("dry-run"), c.Bool("json")
+	toStdout := o.output.form == capfile.Stream
+	switch {
+	case toStdout && o.series():
+		return errors.New("-o - is one stream: it contradicts -b")
+	case toStdout && (c.IsSet("hook") || c.IsSet("sync") || o.stop.FileBytes > 0 || o.stop.Files > 0):
+		return errors.New("-o - is no file: it contradicts --hook, --sync, -a filesize and -a files")
+	case toStdout && o.json:
+		return errors.New("-o - and --json both write to standard output")
+	case o.json && o.policy.PrintName == "stdout":
+		return errors.New("-b printname:stdout and --json both write to standard output: file_closed events have the name")
+	case !o.series() && (c.Bool("empty-files") || o.dryRun):
+		return errors.New("--empty-files and --dry-run are about a series of files: they need -b")
+	case !o.policy.Cuts() && o.stop.Files > 1:
+		return errors.New("-a files needs something that ends a file: -b duration, interval, filesize or packets")
+	case o.series() && o.create.Force:
+		return errors.New("--force is for one file: a series never overwrites")
+	}
+	switch s := c.String("sync"); s {
+	case "never":
+		o.files.Sync = recorder.SyncNever
+	case "file":
+		o.files.Sync = recorder.SyncFile
+	case "flush":
+		o.files.Sync = recorder.SyncFlush
+	default:
+		return fmt.Errorf("--sync %q: has to be never, file or flush", s)
+	}
+	if c.IsSet("hook") {
+		h, err := rotate.ParseHook(c.String("hook"))
+		if err != nil {
+			return fmt.Errorf("--hook: %w", err)
+		}
+		if h.Limit = c.Duration("hook-timeout"); h.Limit <= 0 {
+			return fmt.Errorf("--hook-timeout %v: has to be more than 0", h.Limit)
+		}
+		o.files.Hook = &h
+	}
+	o.files.Policy, o.files.Stop, o.files.EmptyFiles = o.policy, o.stop, c.Bool("empty-files")
+	return nil
 }
 
 func (o *options) parseDevice(c *cli.Context) error {
@@ -161,20 +263,20 @@ func (o *options) parseDevice(c *cli.Context) error {
 	for _, s := range c.StringSlice("addr") {
 		a, err := netconf.ParseAddr(s)
 		if err != nil {
-			return fmt.Errorf("--addr: %w", err)
+			return err
 		}
 		o.net.Addrs = append(o.net.Addrs, a)
 	}
 	for _, s := range c.StringSlice("route") {
 		r, err := netconf.ParseRoute(s)
 		if err != nil {
-			return fmt.Errorf("--route: %w", err)
+			return err
 		}
 		o.net.Routes = append(o.net.Routes, r)
 	}
 	o.net.MTU = c.Int("mtu")
-	if c.IsSet("mtu") && o.net.MTU <= 0 {
-		return fmt.Errorf("--mtu %d: has to be 68 to 65535 bytes", o.net.MTU)
+	if c.IsSet("mtu") && o.net.MTU == 0 { // which would mean that none was given
+		return errors.New("--mtu 0: must be 68 to 65535 bytes")
 	}
 	if o.noConfig && (c.IsSet("addr") || c.IsSet("route") || c.IsSet("mtu")) {
 		return errors.New("--no-config leaves the device alone: it contradicts --addr, --route and --mtu")
@@ -197,8 +299,13 @@ func (o *options) parseRecorder(c *cli.Context, m compression) error {
 		FlushInterval: c.Duration("flush"),
 		Snaplen:       c.Int("s"), Count: c.Uint64("c"),
 		DrainMax: o.device.QueueLen,
+		Cut: recorder.Cut{Interval: o.policy.Interval, Duration: o.policy.Duration,
+			Packets: o.policy.Packets, Empty: o.files.EmptyFiles},
 	}
 	r := &o.recorder
+	if n := o.stop.Packets; n > 0 && (r.Count == 0 || n < r.Count) {
+		r.Count = n
+	}
 	switch {
 	case c.IsSet("s") && (r.Snaplen < 1 || r.Snaplen > recorder.MaxSnaplen):
 		return fmt.Errorf("-s %d: has to be 1 to %d bytes", r.Snaplen, recorder.MaxSnaplen)

@@ -25,11 +25,11 @@ func parseCompress(s string) (compression, error) {
 	case kind == "zstd":
 		m, err := capfile.ParseMethod(level)
 		if err != nil {
-			return compression{}, fmt.Errorf("--compress %s: %w", s, err)
+			return compression{}, fmt.Errorf("--compress %q: %w", s, err)
 		}
 		return compression{method: m}, nil
 	}
-	return compression{}, fmt.Errorf("--compress %s: has to be zstd, zstd:LEVEL or none", s)
+	return compression{}, fmt.Errorf("--compress %q: has to be zstd, zstd:LEVEL or none", s)
 }
 
 // output is where the recording goes.
@@ -62,7 +62,8 @@ func resolveOutput(name string, c compression, explicit bool) (output, error) {
 	lower := strings.ToLower(name)
 	for _, s := range foreignSuffixes {
 		if strings.HasSuffix(lower, s) {
-			return output{}, fmt.Errorf("-o %s: tunrec writes pcapng, name it %s.pcapng", name, name[:len(name)-len(s)])
+			stem := strings.TrimSuffix(name[:len(name)-len(s)], ".pcapng")
+			return output{}, fmt.Errorf("-o %s: tunrec writes pcapng, name it %s.pcapng", name, stem)
 		}
 	}
 	base, zst := strings.CutSuffix(name, ".zst")
@@ -81,6 +82,15 @@ func withSuffix(pcapng string, f capfile.Form) string {
 		return pcapng + ".zst"
 	}
 	return pcapng
+}
+
+// stem is the name of a series without its suffix, and the suffix.
+func (o output) stem(iface string) (name, suffix string) {
+	suffix = withSuffix(".pcapng", o.form)
+	if o.name == "" {
+		return "tunrec_" + iface, suffix
+	}
+	return strings.TrimSuffix(o.name, suffix), suffix
 }
 
 // named is the file's name; where none was given it says the interface and

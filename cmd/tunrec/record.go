@@ -6,34 +6,32 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/netconf"
-	"github.com/tunrec/tunrec/pcapng"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/replay"
-	"github.com/tunrec/tunrec/rotate"
 	"github.com/tunrec/tunrec/tun"
 )
 
-// record is the main job: source, file, addresses, recording, in that order.
+// record is the main job: source, files, addresses, recording, in that order.
 // What it has opened is closed when it returns.
 func record(c *cli.Context) error {
 	o, err := parseOptions(c)
 	if err != nil {
 		return err
 	}
-	ui := newUI(c.Bool("q"), c.Bool("v"))
-	ctx, release := stopOnSignal(ui)
-	defer release()
+	ui := newUI(c.Bool("q"), c.Bool("v"), o.json)
+	if o.dryRun {
+		return o.printRemovals(ui)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 
 	src, err := openSource(o)
 	if err != nil {
@@ -41,25 +39,34 @@ func record(c *cli.Context) error {
 	}
 	defer src.Close()
 
-	sink, name, err := o.openSink(src)
+	if src.file != nil {
+		o.recorder.Patient, o.recorder.DrainMax = true, 0
+	}
+	out, err := o.openOutput(ctx, src, ui)
 	if err != nil {
 		return err
 	}
-	o.recorder.Source, o.recorder.Sink = src, sink
+	o.recorder.Source, o.recorder.Sink = src, out.sink
 	rec, err := recorder.New(o.recorder)
 	if err == nil && src.device != nil {
 		err = o.configure(src, ui)
 	}
 	if err != nil {
-		return errors.Join(err, sink.discard())
+		return errors.Join(err, out.discard())
 	}
-	ui.started(o, src, name)
+	defer onSignals(cancel, rec, ui, o.series())()
+	if o.stop.Duration > 0 {
+		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
+	}
+
+	ui.started(o, src, out.name)
 	start := time.Now()
-	stopLine := ui.watch(rec, name)
+	stopLine := ui.watch(rec, out.name)
 	err = rec.Run(ctx)
 	stopLine()
-	ui.finished(rec.Stats(), src.skipped(), name, time.Since(start))
-	return verdict(err, rec.Stats(), name)
+	err = errors.Join(err, out.close())
+	ui.finished(rec.Stats(), src.skipped(), out.name, time.Since(start))
+	return verdict(err, rec.Stats(), out.name)
 }
 
 // verdict turns the outcome of a recording into an error with its exit code.
@@ -71,7 +78,7 @@ func verdict(err error, s recorder.Stats, name string) error {
 	case lost == 0:
 		return err
 	case err == nil:
-		err = fmt.Errorf("%s packets were lost after they had been read", count(lost))
+		err = fmt.Errorf("%s lost after they had been read", packets(lost))
 		return &codedError{exitLost, "a faster disk, more --slabs or --compress none may help", err}
 	}
 	hint := ""
@@ -79,33 +86,6 @@ func verdict(err error, s recorder.Stats, name string) error {
 		hint = fmt.Sprintf("%s is readable as far as it goes; make room, or write elsewhere with -o", name)
 	}
 	return &codedError{exitLost, hint, err}
-}
-
-// stopOnSignal returns a context that the first SIGINT, SIGTERM or SIGHUP
-// ends. The second one ends the process at once; what has been flushed is in
-// the file.
-func stopOnSignal(ui *ui) (context.Context, func()) {
-	// A reader that closes its end of -o - is an error of the write, not a
-	// reason to be killed.
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		if _, ok := <-signals; !ok {
-			return
-		}
-		cancel()
-		if s, ok := <-signals; ok {
-			ui.aborted(s)
-			os.Exit(exitFailed)
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(signals)
-		cancel()
-	}
 }
 
 // source is where packets come from: a device or a file.
@@ -134,13 +114,31 @@ func openSource(o options) (*source, error) {
 	}
 	d, err := tun.Open(o.device)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, hinted(err, "sudo "+strings.Join(os.Args, " "))
+		return nil, hinted(err, privilegeHint())
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &source{Source: d, device: d, name: d.Name()}, nil
 }
+
+// privilegeHint says how to get the privilege to make a device.
+func privilegeHint() string {
+	if os.Geteuid() == 0 {
+		return "root lacks CAP_NET_ADMIN here: for a container, docker run --cap-add NET_ADMIN --device /dev/net/tun"
+	}
+	words := []string{"sudo"}
+	for _, w := range os.Args {
+		if strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(shellSafe, r) }) || w == "" {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
+}
+
+// shellSafe are the characters that a shell leaves alone.
+const shellSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
 
 // fileStem is the name of a capture file without folder and suffixes.
 func fileStem(name string) string {
@@ -171,72 +169,4 @@ func (o *options) configure(src *source, ui *ui) error {
 	}
 	src.addrs = o.net.Addrs
 	return netconf.Apply(src.name, o.net)
-}
-
-// closableSink is a sink that can be undone as long as nothing is recorded.
-type closableSink struct {
-	recorder.Sink
-	discard func() error
-}
-
-// openSink makes the file, or takes standard output, and writes the header.
-func (o *options) openSink(src *source) (*closableSink, string, error) {
-	c := capfile.Config{
-		Form:        o.output.form,
-		WindowBytes: capfile.WindowBytes(o.recorder.SlabBytes),
-		Section:     o.section(src),
-	}
-	if src.file != nil {
-		o.recorder.Patient = true
-		o.recorder.DrainMax = 0
-	}
-	if o.output.form == capfile.Stream {
-		sink, err := recorder.NewStreamSink(os.Stdout, c)
-		if err != nil {
-			return nil, "", fmt.Errorf("write to standard output: %w", err)
-		}
-		return &closableSink{sink, func() error { return nil }}, "standard output", nil
-	}
-	name := o.output.named(src.name, time.Now())
-	f, err := rotate.Create(name, o.create)
-	if err != nil {
-		return nil, "", createError(err, name)
-	}
-	sink, err := recorder.NewFileSink(f, c)
-	if err != nil {
-		return nil, "", errors.Join(err, f.Discard())
-	}
-	return &closableSink{sink, f.Discard}, name, nil
-}
-
-// createError says why a file could not be made, and what to do.
-func createError(err error, name string) error {
-	dir := filepath.Dir(name)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return hinted(fmt.Errorf("%s exists already", name), "choose another -o, or --force to overwrite it")
-	case errors.Is(err, fs.ErrNotExist):
-		return hinted(fmt.Errorf("make %s: there is no directory %s", name, dir), "mkdir -p "+dir)
-	case errors.Is(err, fs.ErrPermission):
-		return hinted(fmt.Errorf("make %s: no permission to write in %s", name, dir), "choose another -o")
-	}
-	return fmt.Errorf("make the capture file: %w", err)
-}
-
-// section describes the recording in the file.
-func (o *options) section(src *source) pcapng.Section {
-	description := "tunrec: packets routed into a TUN device"
-	if src.file != nil {
-		description = "tunrec: packets from a capture file"
-	}
-	snaplen := o.recorder.Snaplen
-	return pcapng.Section{
-		Comment:              o.comment,
-		Hardware:             runtime.GOARCH,
-		OS:                   osRelease(),
-		Application:          "tunrec " + version,
-		InterfaceName:        src.name,
-		InterfaceDescription: description,
-		Snaplen:              uint32(snaplen),
-	}
 }

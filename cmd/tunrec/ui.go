@@ -30,20 +30,29 @@ func printError(err error) {
 type ui struct {
 	quiet, verbose bool
 	terminal       bool
+	events         eventWriter
+	printName      *os.File // -b printname; nil: nowhere
 
 	mu   sync.Mutex
 	line bool // the rewritten line is on the screen
 }
 
-func newUI(quiet, verbose bool) *ui {
-	return &ui{quiet: quiet, verbose: verbose, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+func newUI(quiet, verbose, json bool) *ui {
+	u := &ui{quiet: quiet, verbose: verbose, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	if json {
+		u.events.w = os.Stdout
+	}
+	return u
 }
 
-// say prints one message.
+// say prints one message, unless nothing but errors is wanted.
 func (u *ui) say(format string, args ...any) {
-	if u.quiet {
-		return
+	if !u.quiet {
+		u.print(format, args...)
 	}
+}
+
+func (u *ui) print(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
@@ -60,37 +69,100 @@ func (u *ui) clear() {
 // started says what is recorded where, and how to see a packet.
 func (u *ui) started(o options, src *source, name string) {
 	from := src.name
-	if src.file != nil {
+	if o.replay == "-" {
+		from = "standard input"
+	} else if src.file != nil {
 		from = o.replay
 	}
-	var addrs []string
+	var addrs, shown []string
 	for _, a := range src.addrs {
+		addrs = append(addrs, a.String())
 		if a.Peer.IsValid() {
-			addrs = append(addrs, fmt.Sprintf("%s → %s", a.Local.Addr(), a.Peer))
+			shown = append(shown, fmt.Sprintf("%s → %s", a.Local.Addr(), a.Peer))
 		} else {
-			addrs = append(addrs, a.String())
+			shown = append(shown, a.String())
 		}
 	}
-	if len(addrs) > 0 {
-		from += " (" + strings.Join(addrs, ", ") + ")"
+	if len(shown) > 0 {
+		from += " (" + strings.Join(shown, ", ") + ")"
 	}
 	u.say("recording %s to %s", from, name)
-	if src.device == nil {
-		return
-	}
+	u.events.started(src, addrs, name)
 	if u.verbose {
 		c := o.recorder
 		u.say("%d slabs of %s, at most %s for packets; device queue of %d packets", c.Slabs,
 			humanize.IBytes(uint64(c.SlabBytes)), humanize.IBytes(uint64(c.SlabMemory())), o.device.QueueLen)
+	}
+	if !u.terminal || src.device == nil {
+		return
 	}
 	if len(src.addrs) > 0 {
 		if target := src.addrs[0].Target(); target.IsValid() {
 			u.say("to see a packet: ping -c 1 %s", target)
 		}
 	}
-	if u.terminal {
-		u.say("stop with Ctrl-C")
+	u.say("stop with Ctrl-C")
+}
+
+// event says what a sink reports, as far as a person wants to know.
+func (u *ui) event(event any) {
+	u.events.sink(event)
+	switch e := event.(type) {
+	case recorder.FileOpened:
+		if u.verbose {
+			u.say("%s: opened", e.Name)
+		}
+	case recorder.FileClosed:
+		if u.verbose {
+			u.say("%s: closed (%s), %s, %s on disk", e.Name, e.Reason, packets(e.Packets), humanize.IBytes(e.Bytes))
+		}
+		if e.Err == nil && u.printName != nil {
+			fmt.Fprintln(u.printName, e.Name)
+		}
+	case recorder.FileRemoved:
+		if u.verbose {
+			u.say("%s: removed (%s)", e.Name, e.Reason)
+		}
+	case recorder.HookDone:
+		if e.Err != nil {
+			u.say("hook for %s: %v%s", e.Name, e.Err, lastLine(e.LastLine))
+		}
+	case recorder.Trouble:
+		u.say("%v: the recording goes on in memory, and writing is tried again", e.Err)
+	case recorder.Recovered:
+		u.say("writing goes on")
 	}
+}
+
+// lastLine is what a hook printed last, behind its error.
+func lastLine(s string) string {
+	if s == "" {
+		return ""
+	}
+	return ": " + s
+}
+
+// openPrintName opens what -b printname says. It is left to the end of the
+// process to close it.
+func (u *ui) openPrintName(to string) (err error) {
+	switch to {
+	case "":
+	case "stdout":
+		u.printName = os.Stdout
+	case "stderr":
+		u.printName = os.Stderr
+	default:
+		if u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+			return fmt.Errorf("-b printname: %w", err)
+		}
+	}
+	return nil
+}
+
+// counts prints counts while the recording goes on (SIGUSR1, SIGINFO).
+func (u *ui) counts(s recorder.Stats) {
+	u.events.counts("counts", s)
+	u.print("%s received, %s recorded, %s dropped", packets(s.Received), count(s.Recorded), count(s.Lost()))
 }
 
 // watch rewrites one line a second on a terminal, until the function that it
@@ -148,31 +220,56 @@ func (u *ui) aborted(s os.Signal) {
 	u.say("%v again: ended at once; the file has what was flushed, but no index", s)
 }
 
-// finished prints the closing counts.
+// finished prints the closing counts: on a terminal line by line, else as the
+// one line of a job's log.
 func (u *ui) finished(s recorder.Stats, skipped, name string, took time.Duration) {
-	u.say("%s: %s packets recorded, %s of packets in %s on disk, %s", name, count(s.Recorded),
-		humanize.IBytes(s.OriginalBytes), humanize.IBytes(s.StoredBytes), took.Round(time.Millisecond))
+	u.events.counts("stopped", s)
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "
 	}
-	u.say("%s received, %s filtered, %s cut to the snaplen", count(s.Received), count(s.Filtered), count(s.Truncated))
-	u.say("%s%s dropped by the device's queue, %s for want of memory, %s by write errors",
-		atLeast, count(s.DroppedByQueue), count(s.DroppedNoSlab), count(s.DroppedByWrite))
+	lines := []string{
+		fmt.Sprintf("%s: %s recorded, %s of packets in %s on disk, %s", name, packets(s.Recorded),
+			humanize.IBytes(s.OriginalBytes), humanize.IBytes(s.StoredBytes), took.Round(time.Millisecond)),
+		fmt.Sprintf("%s received, %s filtered, %s cut to the snaplen", count(s.Received), count(s.Filtered), count(s.Truncated)),
+		fmt.Sprintf("%s%s dropped by the device's queue, %s for want of memory, %s by write errors",
+			atLeast, count(s.DroppedByQueue), count(s.DroppedNoSlab), count(s.DroppedByWrite)),
+	}
+	if s.AfterLimit > 0 {
+		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
+	}
 	if skipped != "" {
-		u.say("%s", skipped)
+		lines = append(lines, skipped)
 	}
 	if u.verbose {
 		var parts []string
 		for m, n := range s.Chunks {
 			if n > 0 {
-				parts = append(parts, fmt.Sprintf("%s %v", count(n), capfile.Method(m)))
+				parts = append(parts, count(n)+" "+methodName(m))
 			}
 		}
 		if len(parts) > 0 {
-			u.say("chunks: %s", strings.Join(parts, ", "))
+			lines = append(lines, "chunks: "+strings.Join(parts, ", "))
 		}
 	}
+	if u.terminal || u.verbose {
+		for _, line := range lines {
+			u.say("%s", line)
+		}
+		return
+	}
+	u.say("%s", strings.Join(lines, "; "))
+}
+
+// methodName is the name of a capfile.Method in Stats.Chunks.
+func methodName(i int) string { return capfile.Method(i).String() }
+
+// packets writes a number of packets.
+func packets(n uint64) string {
+	if n == 1 {
+		return "1 packet"
+	}
+	return count(n) + " packets"
 }
 
 // count writes a number with separators: 1,234,567.
