@@ -78,9 +78,8 @@ func TestAFailedProcessTellsWhatItPrinted(t *testing.T) {
 }
 
 func TestTunrecCounts(t *testing.T) {
-	output := "tunrec: f: 1,234,567 packets recorded, 1 GiB of packets in 1 GiB on disk, 1s\n" +
-		"tunrec: 1 received, 0 filtered, 0 cut to the snaplen\n" +
-		"tunrec: at least 1,002 dropped by the device's queue, 3 for want of memory, %d by write errors\n"
+	output := `{"event":"started"}` + "\n" + `{"event":"stopped","received":1235572,"recorded":1234567,` +
+		`"dropped_by_queue":1002,"dropped_no_slab":3,"dropped_by_write":%d}` + "\n"
 	got, err := tunrecCounts(fmt.Sprintf(output, 0))
 	if want := (counts{1_234_567, 1_002, 3}); err != nil || got != want {
 		t.Errorf("got %v, %v, want %v", got, err, want)

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -51,31 +50,31 @@ func tunrecWith(tunrec, name, compress string) contestant {
 		name: name,
 		argv: func(dir string) []string {
 			return []string{tunrec, "-i", device, "--addr", deviceLocal + "," + devicePeer,
-				"-o", filepath.Join(dir, "capture.pcapng"), "--compress", compress}
+				"-o", filepath.Join(dir, "capture.pcapng"), "--compress", compress, "-q", "--json"}
 		},
-		ready:    "to see a packet",
+		ready:    `"event":"started"`,
 		lossCode: 3,
 		counts:   tunrecCounts,
 	}
 }
 
-var tunrecClosing = regexp.MustCompile(`(?s)([\d,]+) packets recorded.*?` +
-	`([\d,]+) dropped by the device's queue, ([\d,]+) for want of memory, ([\d,]+) by write errors`)
-
+// tunrecCounts reads the "stopped" event of --json.
 func tunrecCounts(output string) (counts, error) {
-	var n [4]uint64
-	m := tunrecClosing.FindStringSubmatch(output)
-	if m == nil {
-		return counts{}, fmt.Errorf("no closing counts in %q", output)
-	}
-	for i := range n {
-		var err error
-		if n[i], err = strconv.ParseUint(strings.ReplaceAll(m[i+1], ",", ""), 10, 64); err != nil {
-			return counts{}, fmt.Errorf("closing counts: %w", err)
+	for line := range strings.Lines(output) {
+		var e struct {
+			Event          string
+			Recorded       uint64
+			DroppedByQueue uint64 `json:"dropped_by_queue"`
+			DroppedNoSlab  uint64 `json:"dropped_no_slab"`
+			DroppedByWrite uint64 `json:"dropped_by_write"`
 		}
+		if json.Unmarshal([]byte(line), &e) != nil || e.Event != "stopped" {
+			continue
+		}
+		if e.DroppedByWrite != 0 {
+			return counts{}, fmt.Errorf("write errors: %s", output)
+		}
+		return counts{recorded: e.Recorded, byQueue: e.DroppedByQueue, noMemory: e.DroppedNoSlab}, nil
 	}
-	if n[3] != 0 {
-		return counts{}, fmt.Errorf("write errors: %s", output)
-	}
-	return counts{recorded: n[0], byQueue: n[1], noMemory: n[2]}, nil
+	return counts{}, fmt.Errorf("no stopped event in %q", output)
 }
