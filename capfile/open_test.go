@@ -2,6 +2,7 @@ package capfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -279,6 +280,44 @@ func TestOpenFlipped(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOpenLyingIndex puts impossible numbers into an index whose hashes fit:
+// the chunks are found by their marks then.
+func TestOpenLyingIndex(t *testing.T) {
+	const previous, first, statistics, entryOffset, entryStored = 16, 24, 32, indexHeaderLen, indexHeaderLen + 16
+	for _, form := range []Form{Zstd, Plain} {
+		rec := record(t, form, tunrecSection, 3, 4)
+		end := len(rec.bytes)
+		if form == Zstd {
+			end -= zstdChecksumLen
+		}
+		index := end - indexOverhead - 2*EntryLen
+		for _, field := range []int{previous, first, statistics, entryOffset, entryOffset + EntryLen} {
+			for _, value := range []uint64{1, rec.entries[1].FileOffset + 200, uint64(index), 1 << 62, 1 << 63, math.MaxUint64 - 50, math.MaxUint64} {
+				file := bytes.Clone(rec.bytes)
+				binary.LittleEndian.PutUint64(file[index+field:], value)
+				checkLie(t, rec, file)
+			}
+		}
+		for _, value := range []uint32{0, MarkLen - 1, 2*MaxChunkLen + 1, math.MaxUint32} {
+			file := bytes.Clone(rec.bytes)
+			binary.LittleEndian.PutUint32(file[index+entryStored:], value)
+			checkLie(t, rec, file)
+		}
+	}
+}
+
+func checkLie(t *testing.T, rec recording, file []byte) {
+	t.Helper()
+	sealHashes(file)
+	r := open(t, file)
+	if d := r.Info().Damage; d == nil || d.Err == io.ErrUnexpectedEOF {
+		t.Fatalf("%v: damage is %v", rec.form, d)
+	}
+	if got, errs := allPackets(r, math.MinInt64, math.MaxInt64); !slices.EqualFunc(got, rec.packets, samePacket) || errs != nil {
+		t.Fatalf("%v: %d packets, %v; want %d", rec.form, len(got), errs, len(rec.packets))
 	}
 }
 
