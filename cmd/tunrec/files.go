@@ -153,6 +153,7 @@ func (o *options) section(src *source) pcapng.Section {
 		Application:          "tunrec " + version,
 		InterfaceName:        src.name,
 		InterfaceDescription: description,
+		Filter:               o.filter,
 		Snaplen:              uint32(snaplen),
 	}
 }

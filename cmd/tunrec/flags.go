@@ -29,7 +29,7 @@ func newApp() *cli.App {
 	return &cli.App{
 		Name:      "tunrec",
 		Usage:     "a flight recorder for tunnels",
-		UsageText: "tunrec [record] [-o FILE] [flags]",
+		UsageText: "tunrec [record] [-o FILE] [flags] [FILTER]",
 		Description: "Makes a TUN device and records every IP packet that the system routes into it,\n" +
 			"into a compressed pcapng file that Wireshark opens. Nobody answers the packets.\n\n" +
 			"   sudo tunrec -o capture.pcapng      records to capture.pcapng.zst until Ctrl-C\n" +
@@ -40,9 +40,9 @@ func newApp() *cli.App {
 		Action:  record,
 		Commands: []*cli.Command{{
 			Name: "record", Usage: "record packets (what tunrec does without a command)",
-			UsageText: "tunrec record [-o FILE] [flags]",
+			UsageText: "tunrec record [-o FILE] [flags] [FILTER]",
 			Flags:     recordFlags(), Action: record, OnUsageError: onUsageError,
-		}, lsCommand()},
+		}, lsCommand(), filterCommand()},
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,
@@ -106,6 +106,8 @@ func recordFlags() []cli.Flag {
 		&cli.StringFlag{Name: "sync", Category: groupSeries, Value: "file", Usage: "sync to disk `WHEN`: never, file (when it is complete) or flush (after every chunk)"},
 		&cli.BoolFlag{Name: "dry-run", Category: groupSeries, Usage: "print which files -b would remove now, and record nothing", DisableDefaultText: true},
 
+		&cli.StringFlag{Name: "filter-dialect", Category: groupSource, Value: "libpcap", Usage: "verdicts of FILTER, in the language of pcap-filter(7): as `DIALECT` libpcap, or tunrec, which also follows IPv6 extension headers"},
+		&cli.BoolFlag{Name: "resolve", Category: groupSource, Usage: "look up host names in FILTER", DisableDefaultText: true},
 		&cli.StringFlag{Name: "r", Category: groupSource, Usage: "record from the capture file `FILE` (pcap or pcapng, also compressed; - for standard input) instead of a device; needs no privilege"},
 
 		&cli.StringFlag{Name: "i", Category: groupDevice, Usage: "`NAME` of the device (default: chosen by the system)"},
@@ -144,6 +146,7 @@ type options struct {
 	files  recorder.FilesConfig
 	dryRun bool
 	json   bool
+	filter string
 }
 
 // series tells whether the output is a series of files.
@@ -155,9 +158,6 @@ func (o *options) series() bool {
 func parseOptions(c *cli.Context) (options, error) {
 	o := options{comment: c.String("comment"), replay: c.String("r"), noConfig: c.Bool("no-config")}
 	fail := func(err error) (options, error) { return o, usageError(err, "tunrec --help lists the flags") }
-	if c.Args().Present() {
-		return fail(fmt.Errorf("unexpected argument %q", c.Args().First()))
-	}
 	if c.Bool("q") && c.Bool("v") {
 		return fail(errors.New("-q and -v contradict each other"))
 	}
@@ -193,6 +193,9 @@ func parseOptions(c *cli.Context) (options, error) {
 	}
 	if err := o.parseRecorder(c, compress); err != nil {
 		return fail(err)
+	}
+	if err := o.parseFilter(c); err != nil {
+		return o, err
 	}
 	return o, nil
 }

@@ -36,16 +36,17 @@ func run(args []string) int {
 // codedError is an error that ends the process with a certain exit code, and
 // may have a hint at what to do.
 type codedError struct {
-	code int
-	hint string
-	err  error
+	code  int
+	hint  string
+	err   error
+	lines string // shown below the error: what it is about, and where
 }
 
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
 // usageError is wrong usage.
-func usageError(err error, hint string) error { return &codedError{exitUsage, hint, err} }
+func usageError(err error, hint string) error { return &codedError{exitUsage, hint, err, ""} }
 
 // hinted is a failure with a hint.
-func hinted(err error, hint string) error { return &codedError{exitFailed, hint, err} }
+func hinted(err error, hint string) error { return &codedError{exitFailed, hint, err, ""} }

@@ -79,13 +79,13 @@ func verdict(err error, s recorder.Stats, name string) error {
 		return err
 	case err == nil:
 		err = fmt.Errorf("%s lost after they had been read", packets(lost))
-		return &codedError{exitLost, "a faster disk, more --slabs or --compress none may help", err}
+		return &codedError{exitLost, "a faster disk, more --slabs or --compress none may help", err, ""}
 	}
 	hint := ""
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		hint = fmt.Sprintf("%s is readable as far as it goes; make room, or write elsewhere with -o", name)
 	}
-	return &codedError{exitLost, hint, err}
+	return &codedError{exitLost, hint, err, ""}
 }
 
 // source is where packets come from: a device or a file.

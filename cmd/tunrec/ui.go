@@ -20,7 +20,13 @@ func printError(err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors: one line
 	fmt.Fprintf(os.Stderr, "tunrec: error: %s\n", text)
 	var coded *codedError
-	if errors.As(err, &coded) && coded.hint != "" {
+	if !errors.As(err, &coded) {
+		return
+	}
+	if coded.lines != "" {
+		fmt.Fprintln(os.Stderr, strings.TrimRight(coded.lines, "\n"))
+	}
+	if coded.hint != "" {
 		fmt.Fprintf(os.Stderr, "tunrec: hint: %s\n", coded.hint)
 	}
 }
