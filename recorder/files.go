@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,7 @@ type openFile struct {
 	original    uint64 // bytes
 	first, last int64  // earliest and latest time stamp
 
+	failed bool   // a write did, and has been reported
 	reason Reason // why it ended
 	end    capfile.End
 }
@@ -173,7 +175,7 @@ func (s *FileSink) Current() (before uint64, start int64) { return s.before.Load
 func (s *FileSink) begin(f *rotate.File, start time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", f.Name(), err)
+		return named(f.Name(), err)
 	}
 	s.current = &openFile{Writer: w, file: f, start: start}
 	s.open.Store(w.Size())
@@ -330,7 +332,8 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 	c.AddCounts(&s.lostCounts)
 	s.lostCounts = capfile.Entry{}
 	if err := f.WriteChunk(c); err != nil {
-		return fmt.Errorf("write %s: %w", f.file.Name(), err)
+		f.failed = true
+		return named(f.file.Name(), err)
 	}
 	if f.packets == 0 {
 		s.start.Store(c.Earliest)
@@ -341,6 +344,17 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 		return s.SyncNow()
 	}
 	return nil
+}
+
+// named says in err which file it is about, by the name that the user knows.
+func named(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*fs.PathError); ok {
+		return &fs.PathError{Op: e.Op, Path: name, Err: e.Err}
+	}
+	return fmt.Errorf("write %s: %w", name, err)
 }
 
 // retain removes old files for what the open ones hold or are about to.
@@ -421,10 +435,7 @@ func (s *FileSink) SyncNow() error {
 	if s.current == nil {
 		return nil
 	}
-	if err := s.current.file.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", s.current.file.Name(), err)
-	}
-	return nil
+	return named(s.current.file.Name(), s.current.file.Sync())
 }
 
 // Close implements Sink.
@@ -472,17 +483,15 @@ func (s *FileSink) closeFiles() {
 
 func (s *FileSink) closeFile(f *openFile) {
 	name, before := f.file.Name(), f.Size()
-	err := f.Close(f.end)
+	err := named(name, f.Close(f.end))
+	if f.failed {
+		err = nil // Close has returned the error of the write
+	}
 	if s.Sync != SyncNever {
-		err = errors.Join(err, f.file.Sync())
+		err = errors.Join(err, named(name, f.file.Sync()))
 	}
-	err = errors.Join(err, f.file.Close())
-	if err != nil {
-		err = fmt.Errorf("close %s: %w", name, err)
-		if f.reason != ReasonError { // or the write that failed has been reported
-			s.failed = errors.Join(s.failed, err)
-		}
-	}
+	err = errors.Join(err, named(name, f.file.Close()))
+	s.failed = errors.Join(s.failed, err)
 	if s.Series != nil {
 		s.Series.Closed(f.file, f.Size(), rotate.Info{First: f.first, Last: f.last, Packets: f.packets})
 	}

@@ -55,9 +55,10 @@ const (
 
 // StreamSink writes plain pcapng to a pipe.
 type StreamSink struct {
-	w     *capfile.Writer
-	start time.Time
-	bytes counter
+	w      *capfile.Writer
+	start  time.Time
+	bytes  counter
+	failed bool
 }
 
 // NewStreamSink writes the section's header to w.
@@ -77,6 +78,7 @@ func (s *StreamSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) er
 	err := s.w.WriteChunk(c)
 	s.bytes.Store(s.w.Size())
 	if err != nil {
+		s.failed = true
 		return fmt.Errorf("write to the pipe: %w", err)
 	}
 	wrote(&c.Entry)
@@ -87,6 +89,9 @@ func (s *StreamSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) er
 func (s *StreamSink) Close(t time.Time, lost uint64) error {
 	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost})
 	s.bytes.Store(s.w.Size())
+	if s.failed {
+		return nil // it is the error of a chunk, and known
+	}
 	return err
 }
 

@@ -36,11 +36,7 @@ func (r *Recorder) write() error {
 	if errors.Is(failed, ErrEnough) {
 		failed = nil
 	}
-	err := r.Sink.Close(time.Now(), lost)
-	if failed != nil && errors.Is(err, failed) {
-		return err
-	}
-	return errors.Join(failed, err)
+	return errors.Join(failed, r.Sink.Close(time.Now(), lost))
 }
 
 // writeSlab writes what s holds and does what it asks for. It takes the
