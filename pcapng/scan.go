@@ -91,10 +91,7 @@ func (s *Scanner) Next() error {
 		return s.err
 	}
 	s.hasPacket = false
-	if err := s.frame(); err == os.ErrDeadlineExceeded {
-		s.body = nil
-		return err
-	} else if err != nil {
+	if err := s.frame(); err != nil {
 		return s.stop(err)
 	}
 	if err := s.parse(); err != nil {
@@ -138,7 +135,10 @@ func (s *Scanner) ByteOrder() binary.ByteOrder {
 func (s *Scanner) Interfaces() []*Interface { return s.interfaces }
 
 func (s *Scanner) stop(err error) error {
-	s.err, s.body, s.hasPacket = err, nil, false
+	s.body, s.hasPacket = nil, false
+	if err != os.ErrDeadlineExceeded { // after which more may come
+		s.err = err
+	}
 	return err
 }
 

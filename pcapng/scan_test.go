@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -23,13 +24,18 @@ type scanned struct {
 
 func scanAll(r io.Reader) (packets []scanned, types []uint32, s *Scanner) {
 	s = NewScanner(r)
-	for s.Next() == nil {
+	packets, types, _ = scanOn(s)
+	return packets, types, s
+}
+
+func scanOn(s *Scanner) (packets []scanned, types []uint32, err error) {
+	for err = s.Next(); err == nil; err = s.Next() {
 		types = append(types, s.Type())
 		if p := s.Packet(); p != nil {
 			packets = append(packets, scanned{p.Interface.LinkType, p.Interface.Name, p.UnixNano, string(p.Data), p.OrigLen})
 		}
 	}
-	return packets, types, s
+	return packets, types, err
 }
 
 func TestScanner(t *testing.T) {
@@ -326,6 +332,46 @@ func TestScannerLive(t *testing.T) {
 	go pw.Close()
 	if err := s.Next(); err != io.EOF {
 		t.Fatalf("got %v at the end", err)
+	}
+}
+
+// slowReader has one byte for every second Read.
+type slowReader struct {
+	r     io.Reader
+	ready bool
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.ready = !r.ready; !r.ready {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return r.r.Read(p[:1])
+}
+
+// TestScannerDeadline stops after every byte and goes on.
+func TestScannerDeadline(t *testing.T) {
+	file := scanSample(binary.LittleEndian, binary.BigEndian)
+	want, wantTypes, _ := scanAll(bytes.NewReader(file))
+	var got []scanned
+	var types []uint32
+	s := NewScanner(&slowReader{r: bytes.NewReader(file)})
+	stops := 0
+	for {
+		more, moreTypes, err := scanOn(s)
+		got, types = append(got, more...), append(types, moreTypes...)
+		if err == io.EOF {
+			break
+		}
+		if err != os.ErrDeadlineExceeded || s.Err() != nil || s.Packet() != nil || s.Body() != nil {
+			t.Fatalf("stopped with %v, Err %v, packet %v", err, s.Err(), s.Packet())
+		}
+		stops++
+	}
+	if !slices.Equal(got, want) || !slices.Equal(types, wantTypes) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if stops != len(file) {
+		t.Errorf("stopped %d times in %d bytes", stops, len(file))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,8 +27,11 @@ const (
 
 // Open opens the capture file at path, or standard input if path is "-".
 // The error is that of opening or reading the file, or says what else the
-// file is than a capture that can be read. It reads the first bytes, so it
-// waits for them on a pipe.
+// file is than a capture that can be read.
+//
+// It reads the first bytes, so it waits for them on a pipe, and for somebody
+// to write on a FIFO. Nothing but a signal that ends the process ends that:
+// catch signals only after Open.
 func Open(path string) (*Reader, error) {
 	if path == "-" {
 		return NewReader(os.Stdin, "standard input")
@@ -46,15 +50,13 @@ func Open(path string) (*Reader, error) {
 }
 
 // NewReader is Open for a stream; name stands for it in errors. Close leaves
-// the stream open.
+// the stream open. Of a stream that is not an *os.File it is not known when a
+// read waits: Next then waits for its data.
 func NewReader(stream io.Reader, name string) (*Reader, error) {
-	in, err := decompress(stream, name)
-	if err != nil {
-		return nil, err
-	}
-	r := &Reader{in: in, skipped: Skipped{}}
-	if r.source, err = newSource(in); err != nil {
-		in.close()
+	r := &Reader{in: &input{name: name}, skipped: Skipped{}}
+	var err error
+	if r.source, err = r.in.open(stream); err != nil {
+		r.in.close()
 		return nil, r.named(err)
 	}
 	return r, nil
@@ -66,17 +68,44 @@ type input struct {
 	name        string
 	compression string
 	decoder     *zstd.Decoder
+	live        *live // what Reader reads from in the end, if that may have to wait
+	pump        *pump // between live and the decoder
 	file        *os.File
 }
 
+func (in *input) open(stream io.Reader) (source, error) {
+	if f, ok := stream.(*os.File); ok && isLive(f) {
+		var err error
+		if in.live, err = newLive(f); err != nil {
+			return nil, err
+		}
+		stream = in.live
+	}
+	if err := in.decompress(stream); err != nil {
+		return nil, err
+	}
+	source, err := newSource(in)
+	if in.live != nil {
+		in.live.patient = false // from now on there is Wait
+	}
+	return source, err
+}
+
 func (in *input) close() error {
+	var err error
+	switch {
+	case in.pump != nil:
+		err = in.pump.close()
+	case in.live != nil:
+		err = in.live.close()
+	}
 	if in.decoder != nil {
 		in.decoder.Close()
 	}
-	if in.file == nil {
-		return nil
+	if in.file != nil {
+		err = errors.Join(err, in.file.Close())
 	}
-	return in.file.Close()
+	return err
 }
 
 // unreadable are compressions, named as their commands are, that are only known.
@@ -87,11 +116,11 @@ var unreadable = []struct{ magic, name string }{
 }
 
 // decompress finds out what stream is compressed with and takes that off.
-func decompress(stream io.Reader, name string) (*input, error) {
-	in := &input{Reader: bufio.NewReaderSize(stream, inputBufferLen), name: name}
+func (in *input) decompress(stream io.Reader) error {
+	in.Reader = bufio.NewReaderSize(stream, inputBufferLen)
 	head, err := in.Peek(6)
 	if err != nil && err != io.EOF {
-		return nil, err
+		return err
 	}
 	var decoded io.Reader
 	switch {
@@ -100,23 +129,29 @@ func decompress(stream io.Reader, name string) (*input, error) {
 		decoded, err = gzip.NewReader(in.Reader)
 	case isZstd(head):
 		in.compression = "zstd"
-		// One decoder works in the caller's goroutine: none is left behind.
+		// One decoder works in the goroutine that reads from it: none is left behind.
 		in.decoder, err = zstd.NewReader(in.Reader,
 			zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		decoded = in.decoder
 	default:
 		for _, u := range unreadable {
 			if bytes.HasPrefix(head, []byte(u.magic)) {
-				return nil, fmt.Errorf("%s is compressed with %s, which is not read here: try %s -dc FILE | tunrec -r -", name, u.name, u.name)
+				return fmt.Errorf("%s is compressed with %s, which is not read here: try %s -dc FILE | tunrec -r -", in.name, u.name, u.name)
 			}
 		}
-		return in, nil
+		return nil
 	}
 	if err != nil {
-		return nil, &DamageError{File: name, Compression: in.compression, Reason: err.Error(), Err: err}
+		return &DamageError{Reason: err.Error(), Err: err}
+	}
+	if in.live != nil {
+		if in.pump, err = startPump(decoded, in.live); err != nil {
+			return err
+		}
+		decoded, in.live = in.pump, in.pump.live
 	}
 	in.Reader = bufio.NewReaderSize(decoded, inputBufferLen)
-	return in, nil
+	return nil
 }
 
 // isZstd knows a frame and a skippable frame (RFC 8878 §3.1).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // Layout of a pcap file (draft-ietf-opsawg-pcap §4 and §5), 32-bit fields but
@@ -81,6 +82,9 @@ func (s *pcapSource) next(f *frame) error {
 }
 
 func (s *pcapSource) cutOff(err error, have, want int) error {
+	if err == os.ErrDeadlineExceeded {
+		return err // a live stream: the rest has not come yet
+	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}

@@ -4,13 +4,15 @@
 //
 //	file ──decompress (open.go)──▶ records (pcap.go, pcapng.go) ──cut to IP (link.go)──▶ Next
 //
-// Frames that hold no IP packet are counted (skipped.go).
+// Frames that hold no IP packet are counted (skipped.go). A pipe may have
+// nothing to say for long (live.go).
 package replay
 
 import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 )
 
@@ -23,7 +25,8 @@ type frame struct {
 }
 
 // source yields the frames of one file format. It returns io.EOF at a clean
-// end and otherwise a *DamageError without File and Compression.
+// end, os.ErrDeadlineExceeded where a live stream has no whole frame yet, and
+// otherwise a *DamageError without File and Compression.
 type source interface {
 	next(*frame) error
 }
@@ -58,8 +61,7 @@ type Reader struct {
 	err     error // sticks
 }
 
-// Next copies the next IP packet into dst: its length n (never 0 without an
-// error), the length that it had on the wire, and its time in nanoseconds
+// Next copies the next IP packet into dst: its length n, the length that it had on the wire, and its time in nanoseconds
 // since 1970 (0 where the file has none, in Simple Packet Blocks). A packet
 // that is longer than dst is cut; 65,535 bytes hold all but jumbograms and
 // super-packets.
@@ -71,14 +73,19 @@ type Reader struct {
 // offload) or shorter than the header leaves the frame as it is. Packets of
 // other link types come whole, so a file made by tunrec is repeated exactly.
 //
-// At the end of the file Next returns io.EOF, at damage a *DamageError. On
-// a pipe it waits for data.
+// n == 0 without an error means that a live stream (a pipe, a FIFO, a socket or
+// a terminal, compressed or not) holds no whole packet now: call Wait. A file
+// always has its next packet. At the end Next returns io.EOF, at damage a
+// *DamageError.
 func (r *Reader) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
 	if len(dst) == 0 {
 		return 0, 0, 0, io.ErrShortBuffer
 	}
 	for r.err == nil {
 		if err := r.source.next(&r.frame); err != nil {
+			if err == os.ErrDeadlineExceeded {
+				return 0, 0, 0, nil
+			}
 			r.err = r.named(err)
 			break
 		}
@@ -99,11 +106,22 @@ func (r *Reader) named(err error) error {
 	return err
 }
 
-// Wait returns at once: a file always has its next packet.
-func (r *Reader) Wait(time.Duration) error { return nil }
+// Wait blocks until Next may have something, until the timeout has passed
+// (negative: no timeout) or until Wake is called; it may return early without
+// a reason. For a file it returns at once.
+func (r *Reader) Wait(timeout time.Duration) error {
+	if r.in.live == nil {
+		return nil
+	}
+	return r.in.live.wait(timeout)
+}
 
-// Wake does nothing: nobody waits in Wait.
-func (r *Reader) Wake() {}
+// Wake ends the present Wait or else the next one.
+func (r *Reader) Wake() {
+	if r.in.live != nil {
+		r.in.live.wake()
+	}
+}
 
 // Drops returns 0 and true: a file loses nothing, and that is certain.
 func (r *Reader) Drops() (uint64, bool, error) { return 0, true, nil }
