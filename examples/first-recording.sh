@@ -7,15 +7,15 @@ cd "$(dirname "$0")/.."
 if [ "${1:-}" != inside ]; then
 	scripts/install-tools ping tshark unshare
 	CGO_ENABLED=0 go build -o tunrec ./cmd/tunrec
-	exec unshare --net "$0" inside
+	exec unshare --net examples/first-recording.sh inside
 fi
 
 folder=$(mktemp -d)
 echo "\$ tunrec -o $folder/capture.pcapng"
 ./tunrec -o "$folder/capture.pcapng" 2>"$folder/messages" &
 recorder=$!
-until grep -q 'to see a packet' "$folder/messages"; do
-	kill -0 "$recorder" || { cat "$folder/messages"; exit 1; }
+until grep -q '^tun0' /proc/net/route; do # the only device here
+	kill -0 "$recorder" 2>/dev/null || { cat "$folder/messages"; exit 1; }
 	sleep 0.1
 done
 echo '$ ping -c 2 10.1.0.20'

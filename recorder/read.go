@@ -28,6 +28,7 @@ const (
 	requestEnd         // as a stop, but what the device still holds is not wanted
 	requestFlush
 	requestCut
+	requestPing
 )
 
 // reader fills slabs from the source. All its fields belong to its goroutine.
@@ -89,6 +90,9 @@ func (rd *reader) run() error {
 
 // handle does what was requested; true: reading is over.
 func (rd *reader) handle(requests uint32) bool {
+	if requests&requestPing != 0 {
+		rd.requests.And(^requestPing)
+	}
 	if requests&requestFlush != 0 {
 		rd.requests.And(^requestFlush)
 		rd.sendMarked(func(s *slab) { s.sync = true })

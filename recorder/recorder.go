@@ -96,6 +96,20 @@ func (r *Recorder) Flush() { r.request(requestFlush) }
 // next one.
 func (r *Recorder) EndFile() { r.request(requestCut) }
 
+// Ping asks the reader for a sign of life, and tells whether it has answered
+// the call before: for a watchdog that calls every some seconds. A reader that
+// has ended counts as alive, since the writing may go on for long.
+func (r *Recorder) Ping() (answered bool) {
+	select {
+	case <-r.queueWatched:
+		return true
+	default:
+	}
+	answered = r.requests.Load()&requestPing == 0
+	r.request(requestPing)
+	return answered
+}
+
 func (r *Recorder) stop() { r.request(requestStop) }
 
 func (r *Recorder) request(bit uint32) {

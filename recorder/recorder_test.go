@@ -320,6 +320,25 @@ func TestFlushOnRequest(t *testing.T) {
 	}
 }
 
+// TestPing: the reader answers while it waits for packets, and does not where
+// it is stuck.
+func TestPing(t *testing.T) {
+	src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newRecorder(t, Config{Source: src, Sink: sink})
+	if !r.Ping() || r.Ping() {
+		t.Fatal("a reader that does not run has answered the second call")
+	}
+	wait := run(t, r, ctx)
+	for !r.Ping() {
+		<-src.idle
+	}
+	cancel()
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStopDrainsTheDevice(t *testing.T) {
 	for _, drain := range []int{0, 1, 999, 1000, 5000} {
 		src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)

@@ -60,6 +60,7 @@ func record(c *cli.Context) error {
 	}
 
 	ui.started(o, src, out.name)
+	defer tellManager(ctx, rec, "recording "+src.name+" to "+out.name, ui)()
 	start := time.Now()
 	stopLine := ui.watch(rec, out.name)
 	err = rec.Run(ctx)
