@@ -86,7 +86,7 @@ func WindowBytes(contentLen int) int {
 // EncodedCap is the room that EncodedInto may need for content of that length:
 // incompressible bytes grow by a block header every 128 KiB.
 func EncodedCap(contentLen int) int {
-	return MarkLen + zstd.HeaderMaxSize + contentLen + (contentLen/zstdBlockMax+1)*zstdBlockHeaderLen
+	return MarkLen + zstd.HeaderMaxSize + contentLen + (contentLen/zstdBlockMax+2)*zstdBlockHeaderLen
 }
 
 // Hash notes the content's length and hash, all that a chunk of the plain and
@@ -105,7 +105,7 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	c.Hash()
 	content := c.Content()
 	if m == Stored || len(content) == 0 {
-		c.encoded = appendStored(buf[:MarkLen], content)
+		c.encoded = appendRawBlock(appendStored(buf[:MarkLen], content), nil, false)
 		return nil
 	}
 	c.Method = m
@@ -123,7 +123,11 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	if err != nil {
 		return fmt.Errorf("compress a chunk of %d bytes: %w", len(content), err)
 	}
-	c.encoded = frame[blocks:] // the mark overwrites the frame's header
+	// The mark overwrites the frame's header. The empty block is for zstd(1),
+	// which of a file that is cut where the last block ends drops up to 128 KiB
+	// (seen with 1.5.4): it gives out all of a block only on its way into the
+	// next one.
+	c.encoded = appendRawBlock(frame[blocks:], nil, false)
 	return nil
 }
 

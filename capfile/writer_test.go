@@ -162,6 +162,29 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
+// TestCutBehindChunk cuts a file behind each chunk, as a recorder leaves it that
+// was killed: everything up to there can be had, also by zstd(1).
+func TestCutBehindChunk(t *testing.T) {
+	contents := fills(5)
+	for m := range methods {
+		var chunks []*Chunk
+		for _, size := range []int{1, 1000, 131000, 131072, 300000} {
+			for _, fill := range []string{"text", "random", "zero"} {
+				chunks = append(chunks, newChunk(packets(t, size, contents[fill])))
+			}
+		}
+		file, section, entries := joined(t, m, chunks)
+		for i, e := range entries {
+			cmd := exec.Command("zstd", "-dcq")
+			cmd.Stdin = bytes.NewReader(file[:e.FileOffset+uint64(e.StoredLen)])
+			out, _ := cmd.Output() // it complains of the missing end, and must
+			if want := section[:e.ContentOffset+MarkLen+uint64(e.ContentLen)]; !bytes.Equal(out, want) {
+				t.Errorf("%v: cut behind chunk %d zstd gives %d bytes of %d", m, i, len(out), len(want))
+			}
+		}
+	}
+}
+
 // TestPlainAndStream: the plain form is the section that the zstd form decodes
 // to but for where things are; the stream form has neither marks nor index.
 // tshark and capinfos read both.

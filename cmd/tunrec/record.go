@@ -39,6 +39,7 @@ func record(c *cli.Context) error {
 	}
 	defer src.Close()
 
+	signals := catchSignals()
 	if src.file != nil {
 		o.recorder.Patient, o.recorder.DrainMax = true, 0
 	}
@@ -54,7 +55,7 @@ func record(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, out.discard())
 	}
-	defer onSignals(cancel, rec, ui, o.series())()
+	defer handle(signals, cancel, rec, ui, o.series())()
 	if o.stop.Duration > 0 {
 		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
 	}
