@@ -64,6 +64,7 @@ type FileSink struct {
 	empty      *capfile.Writer     // what a new file of the series begins as
 	opened     int                 // files so far
 	written    uint64              // packets so far
+	room       uint64              // bytes that the current file may grow to
 	troubled   bool                // the last write failed
 	z          *capfile.Compressor // for chunks that are cut in two
 	buf        []byte
@@ -324,10 +325,8 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 		}
 	}
 	f := s.current
-	if s.Policy.TotalBytes > 0 || s.Policy.MinFree > 0 {
-		if err := s.retain(f.SizeWith(c)); err != nil {
-			return err
-		}
+	if err := s.makeRoom(f.SizeWith(c)); err != nil {
+		return err
 	}
 	c.AddCounts(&s.lostCounts)
 	s.lostCounts = capfile.Entry{}
@@ -357,6 +356,27 @@ func named(name string, err error) error {
 	return fmt.Errorf("write %s: %w", name, err)
 }
 
+// roomAhead is how much room makeRoom makes at once, so that the directory is
+// not looked through for every chunk: how far minfree may be undershot.
+const roomAhead = 4 << 20
+
+// makeRoom removes old files so that the current one may grow to size.
+func (s *FileSink) makeRoom(size uint64) error {
+	p := s.Policy
+	if p.TotalBytes == 0 && p.MinFree == 0 || size <= s.room {
+		return nil
+	}
+	ahead := uint64(roomAhead)
+	if p.TotalBytes > 0 {
+		ahead = min(ahead, p.TotalBytes/64)
+	}
+	if s.retain(size+ahead) == nil {
+		s.room = size + ahead
+		return nil
+	}
+	return s.retain(size) // just that much
+}
+
 // retain removes old files for what the open ones hold or are about to.
 func (s *FileSink) retain(open uint64) error {
 	removed, err := s.Series.Retain(time.Now(), open+s.inFlight.Load(), false)
@@ -380,6 +400,7 @@ func (s *FileSink) abandon() {
 		return
 	}
 	s.current = nil
+	s.room = 0
 	s.opened--
 	s.open.Store(0)
 	s.Series.Discarded(f.file)
@@ -425,6 +446,7 @@ func (s *FileSink) hand(reason Reason, end capfile.End) {
 	f.reason, f.end = reason, end
 	s.inFlight.Add(f.Size())
 	s.open.Store(0)
+	s.room = 0
 	s.before.Store(s.written)
 	s.start.Store(0)
 	s.closing <- f

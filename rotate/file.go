@@ -67,7 +67,9 @@ func claim(f *os.File, o Owner) error {
 			return err
 		}
 	}
-	if err := lock(f, syscall.LOCK_EX); err != nil && !errors.Is(err, errNoLocks) {
+	// This waits, for a moment: nobody but one who looks whether the file is
+	// locked (tunrec ls) can have it.
+	if err := flock(f, syscall.LOCK_EX); err != nil && !errors.Is(err, errNoLocks) {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return nil
@@ -78,9 +80,14 @@ var (
 	errLocked  = errors.New("it is locked by another process")
 )
 
-// lock tries to lock an open file and does not wait.
-func lock(f *os.File, how int) error {
-	err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+// tryLock locks an open file, or fails where another process has it.
+func tryLock(f *os.File, how int) error { return flock(f, how|syscall.LOCK_NB) }
+
+func flock(f *os.File, how int) error {
+	err := syscall.Flock(int(f.Fd()), how)
+	for err == syscall.EINTR {
+		err = syscall.Flock(int(f.Fd()), how)
+	}
 	switch {
 	case err == syscall.EWOULDBLOCK:
 		return errLocked

@@ -13,9 +13,8 @@ import (
 )
 
 // Hook is a command that is run on a complete file. It runs in a process group
-// of its own, ten steps less urgent (nice) than this process, without a shell,
-// with /dev/null to read from; what it prints goes to standard error. It
-// inherits no other descriptor.
+// of its own, at nice 10, without a shell, with /dev/null to read from; what it prints goes to standard error. It
+// inherits no other descriptor: all but these three are marked close-on-exec.
 type Hook struct {
 	Argv  []string      // the program and its first arguments; the file's name is put after them
 	Limit time.Duration // how long it may run; 0: DefaultHookLimit
@@ -76,9 +75,10 @@ func (h Hook) Run(ctx context.Context, file string) HookResult {
 	cmd.Stdout = os.Stderr // standard output may be a capture (-o -)
 	cmd.Stderr = io.MultiWriter(os.Stderr, &last)
 
+	_ = closeOnExec() // what this program opens is closed on exec without it
 	err := cmd.Start()
 	if err == nil {
-		// Best effort: one that has ended already needs no less urgency.
+		// It fails only where the hook has ended already.
 		_ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, hookNice)
 		err = cmd.Wait()
 	}

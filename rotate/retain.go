@@ -100,7 +100,10 @@ func (r *retention) prepare() ([]*entry, error) {
 		return e.pinned
 	})
 	r.measureFree(0)
-	if _, ok := r.names.(*pattern); ok && (r.limit() != "" || r.config.Policy.Age > 0) {
+	if r.limit() == "" && r.config.Policy.Age == 0 {
+		return nil, nil
+	}
+	if _, isPattern := r.names.(*pattern); isPattern {
 		for _, e := range entries {
 			r.look(e)
 		}
@@ -203,11 +206,15 @@ func (r *retention) remove(e *entry, reason string) {
 	}
 	defer f.Close()
 	// A shared lock, because NFS gives no other on what is open for reading.
-	if err := lock(f, syscall.LOCK_SH); errors.Is(err, errLocked) {
+	if err := tryLock(f, syscall.LOCK_SH); errors.Is(err, errLocked) {
 		return
 	}
-	if _, err := r.dir.lstat(e.name + pinSuffix); !errors.Is(err, fs.ErrNotExist) {
-		r.files--
+	switch _, err := r.dir.lstat(e.name + pinSuffix); {
+	case err == nil:
+		r.files-- // pinned since the directory was listed
+		return
+	case !errors.Is(err, fs.ErrNotExist):
+		r.fail(fmt.Errorf("look for %s: %w", r.shown(e.name+pinSuffix), err))
 		return
 	}
 	if r.inspect(e, f); e.ignored {

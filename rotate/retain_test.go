@@ -43,7 +43,7 @@ func TestRetain(t *testing.T) {
 		{"age of all", Policy{Age: time.Second}, n, "age", nil},
 		{"free enough", Policy{MinFree: 1}, 0, "", nil},
 		{"never free enough", Policy{MinFree: 1 << 62}, n, "minfree", ErrNothingLeft},
-		{"first of several", Policy{Files: 6, TotalBytes: 350}, 4, "", nil},
+		{"first of several", Policy{Files: 6, TotalBytes: 350}, 3, "", nil},
 	} {
 		for _, name := range []string{"c", "%Y/%M%S"} {
 			t.Run(c.what, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestRetainLetsBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer locked.Close()
-	if err := lock(locked, syscall.LOCK_EX); err != nil {
+	if err := tryLock(locked, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
 	kept := []string{names[1], names[1] + ".keep", names[2], names[3], names[4]}
@@ -116,7 +116,7 @@ func TestRetainLetsBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder, link := "c_00098_20261122161200.pcapng.zst", "c_00099_20261122161200.pcapng.zst"
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, folder), 0o700), os.Symlink(names[5], filepath.Join(dir, link))); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, folder), 0o700), os.Symlink("c", filepath.Join(dir, link))); err != nil {
 		t.Fatal(err)
 	}
 	kept = append(kept, names[6], filepath.Join(dir, link), next(t, s, start).Name())

@@ -5,8 +5,10 @@
 //	policy.go      what -b and -a say; value.go reads numbers and units
 //	interval.go    intervals of the wall clock
 //	name.go        numbered names; pattern.go: strftime patterns
-//	series.go      the series: makes the next file
-//	retain.go      removes the oldest files of a series
+//	series.go      the series and what is known of its files
+//	next.go        makes the next file
+//	scan.go        looks what is in the directory
+//	retain.go      removes the oldest files
 //	filesystem.go  what a series asks of the system; directory*.go answers
 //	hook.go        the command that is run on a complete file
 //

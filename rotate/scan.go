@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 // pinSuffix is what the name of a file has after it beside a file that is to
@@ -33,30 +32,39 @@ func (s *Series) find(dir filesystem) (found, error) {
 
 func (s *Series) findIn(dir filesystem, folder string, depth int, f *found) error {
 	elems, err := dir.list(folder)
-	if depth > 0 && (errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrNotExist)) {
-		return nil // a file that is called like a folder, or one removed just now
-	}
 	if err != nil {
 		return err
 	}
 	for _, elem := range elems {
+		file, isPin := strings.CutSuffix(elem, pinSuffix)
 		name := path.Join(folder, elem)
-		if depth < s.names.folders() {
-			if s.names.matches(depth, elem) {
-				if err := s.findIn(dir, name, depth+1, f); err != nil {
-					return err
-				}
+		isFolder := depth < s.names.folders()
+		switch {
+		case isFolder && s.names.matches(depth, elem):
+			if err := s.findInFolder(dir, name, depth+1, f); err != nil {
+				return err
 			}
-			continue
-		}
-		if file, isPin := strings.CutSuffix(elem, pinSuffix); isPin && s.names.matches(depth, file) {
-			f.pinned[path.Join(folder, file)] = true
-		}
-		if s.names.matches(depth, elem) {
+		case isFolder:
+		case s.names.matches(depth, elem):
 			f.files = append(f.files, name)
+		case isPin && s.names.matches(depth, file):
+			f.pinned[path.Join(folder, file)] = true
 		}
 	}
 	return nil
+}
+
+// findInFolder passes over what only has a folder's name: a link may lead
+// anywhere.
+func (s *Series) findInFolder(dir filesystem, folder string, depth int, f *found) error {
+	info, err := dir.lstat(folder)
+	if err == nil && info.IsDir() {
+		err = s.findIn(dir, folder, depth, f)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // removed just now
+	}
+	return err
 }
 
 // entry is a file that is complete, or that was left by an earlier run.

@@ -110,11 +110,11 @@ func checkOpenFile(t *testing.T, f *File) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if err := lock(other, syscall.LOCK_SH); !errors.Is(err, errLocked) {
+	if err := tryLock(other, syscall.LOCK_SH); !errors.Is(err, errLocked) {
 		t.Errorf("lock of an open file: %v, want %v", err, errLocked)
 	}
 	f.Close()
-	if err := lock(other, syscall.LOCK_SH); err != nil {
+	if err := tryLock(other, syscall.LOCK_SH); err != nil {
 		t.Errorf("lock of a closed file: %v", err)
 	}
 }
@@ -160,6 +160,38 @@ func TestPatternSeries(t *testing.T) {
 	record(t, open(t, name, Policy{}), 1, 50)
 	wantFiles(t, dir, "day/2026-11-22/16.pcapng.zst", "day/2026-11-22/16_2.pcapng.zst", "day/2026-11-22/16_3.pcapng.zst",
 		"day/2026-11-22/17.pcapng.zst", "day/2026-11-22/16_4.pcapng.zst")
+
+	// Going back to an earlier hour, and a discarded file, take no name twice.
+	f := next(t, s, start)
+	if err := f.Discard(); err != nil {
+		t.Error(err)
+	}
+	s.Discarded(f)
+	g := next(t, s, start)
+	if filepath.Base(f.Name()) != "16_5.pcapng.zst" || filepath.Base(g.Name()) != "16_6.pcapng.zst" {
+		t.Errorf("then %s and %s", f.Name(), g.Name())
+	}
+}
+
+// TestPatternFoldersOfOthers: a link or a file that is called like a folder of
+// the pattern is left alone, whatever it leads to.
+func TestPatternFoldersOfOthers(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	put(t, outside+"/16.pcapng.zst", string(content(start, start, 50)))
+	put(t, dir+"/2024", "")
+	if err := errors.Join(os.Symlink(outside, dir+"/2025"), os.Symlink("nowhere", dir+"/2023")); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir+"/%Y/%H", Policy{Packets: 1, Files: 1})
+	names := record(t, s, 2, 50)
+	if _, err := s.Retain(start, 0, false); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, outside, "16.pcapng.zst")
+	wantFiles(t, dir, "2023", "2024", "2025", names[1])
+	if _, err := s.Next(start.AddDate(-1, 0, 0)); err == nil {
+		t.Error("a file was made through a link")
+	}
 }
 
 func TestOpenSeriesFails(t *testing.T) {

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package rotate
+
+import "errors"
+
+func closeOnExec() error { return errors.ErrUnsupported }
