@@ -108,7 +108,7 @@ func removeRegular(name string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file: it is not overwritten", name)
+		return fmt.Errorf("%s is not a regular file, and is not overwritten: %w", name, fs.ErrInvalid)
 	}
 	return os.Remove(name)
 }

@@ -131,6 +131,8 @@ func createError(err error, name string) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return hinted(fmt.Errorf("%s exists already", name), "choose another -o, or --force to overwrite it")
+	case errors.Is(err, fs.ErrInvalid):
+		return hinted(fmt.Errorf("%s is not a regular file, and is not overwritten", name), "choose another -o")
 	case errors.Is(err, fs.ErrNotExist):
 		return hinted(fmt.Errorf("make %s: there is no directory %s", name, dir), "mkdir -p "+dir)
 	case errors.Is(err, fs.ErrPermission):

@@ -43,13 +43,16 @@ func compileFilter(c *cli.Context, d filter.Direction) (*filter.Program, error) 
 	if err == nil {
 		return p, nil
 	}
+	hint := ""
+	switch {
+	case strings.Contains(text, ".pcap"):
+		hint = "a file to write stands behind -o, one to read behind -r"
+	case strings.Contains(text, " -"):
+		hint = "flags stand before the filter"
+	}
 	var syntax *filter.SyntaxError
 	if errors.As(err, &syntax) {
-		return nil, &codedError{exitUsage, "", err, syntax.Caret()}
-	}
-	hint := ""
-	if i := strings.Index(text, " -"); i >= 0 {
-		hint = "flags stand before the filter"
+		return nil, &codedError{exitUsage, hint, err, syntax.Caret()}
 	}
 	return nil, usageError(err, hint)
 }

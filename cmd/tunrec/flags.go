@@ -59,7 +59,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	} else if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		err = fmt.Errorf("%s needs a value", dashed(name))
 	} else if m := invalidValue.FindStringSubmatch(text); m != nil {
-		want := "a number"
+		want := "a whole number, 1 or more"
 		for _, f := range c.App.Flags {
 			if _, ok := f.(*cli.DurationFlag); ok && f.Names()[0] == m[2] {
 				want = "a time, as in 500ms, 10s or 2m"
@@ -279,7 +279,7 @@ func (o *options) parseDevice(c *cli.Context) error {
 	}
 	o.net.MTU = c.Int("mtu")
 	if c.IsSet("mtu") && o.net.MTU == 0 { // which would mean that none was given
-		return errors.New("--mtu 0: must be 68 to 65535 bytes")
+		return errors.New("mtu 0: must be 68 to 65535 bytes")
 	}
 	if o.noConfig && (c.IsSet("addr") || c.IsSet("route") || c.IsSet("mtu")) {
 		return errors.New("--no-config leaves the device alone: it contradicts --addr, --route and --mtu")

@@ -137,7 +137,7 @@ func TestHookAndSignals(t *testing.T) {
 	t.Cleanup(s.kill)
 	for i := range 3 {
 		sendNumbered(t, load.Config{Packets: 10, PayloadBytes: 100})
-		eventually(t, "the packets are in a file", func() bool {
+		eventually(t, "a file is made for the packets", func() bool {
 			names, _ := filepath.Glob(filepath.Join(dir, "capture_*"))
 			return len(names) == i+1
 		})
@@ -145,6 +145,10 @@ func TestHookAndSignals(t *testing.T) {
 			if err := s.signal(unix.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "the file is complete", func() bool {
+				b, _ := os.ReadFile(filepath.Join(dir, "names"))
+				return strings.Count(string(b), "\n") == i+1
+			})
 		}
 	}
 	if err := s.signal(unix.SIGUSR1, unix.SIGUSR2); err != nil {
