@@ -83,7 +83,7 @@ func WindowBytes(contentLen int) int {
 	return window
 }
 
-// EncodedCap is the room that EncodedInto may need for content of that length:
+// EncodedCap is the room that Compress may need for content of that length:
 // incompressible bytes grow by a block header every 128 KiB.
 func EncodedCap(contentLen int) int {
 	return MarkLen + zstd.HeaderMaxSize + contentLen + (contentLen/zstdBlockMax+2)*zstdBlockHeaderLen

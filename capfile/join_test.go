@@ -111,11 +111,11 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 		if uint64(f.Len()) != w.Size() {
 			t.Fatalf("Size is %d, the file has %d", w.Size(), f.Len())
 		}
+		if n := len(entries); n > 0 && n%MaxIndexEntries == 0 {
+			section = append(section, f.Bytes()[c.FileOffset-maxIndexBlockLen:c.FileOffset]...)
+		}
 		section = append(section, c.Buf...) // its room holds the mark now
 		entries = append(entries, c.Entry)
-		if len(entries)%MaxIndexEntries == 0 {
-			section = append(section, f.Bytes()[f.Len()-maxIndexBlockLen:]...)
-		}
 	}
 	promised := w.SizeWith(nil)
 	tail := w.Size()
@@ -126,6 +126,10 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 		t.Fatalf("SizeWith promised %d bytes for the closed file, it has %d", promised, f.Len())
 	}
 	rest := f.Bytes()[tail:]
+	if n := len(entries); n > 0 && n%MaxIndexEntries == 0 {
+		section = append(section, rest[zstdBlockHeaderLen:][:maxIndexBlockLen]...)
+		rest = rest[zstdBlockHeaderLen+maxIndexBlockLen:]
+	}
 	section = append(section, rest[zstdBlockHeaderLen:][:pcapng.StatisticsLen]...)
 	section = append(section, rest[2*zstdBlockHeaderLen+pcapng.StatisticsLen:len(rest)-zstdChecksumLen]...)
 	return f.Bytes(), section, entries

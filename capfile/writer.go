@@ -45,8 +45,11 @@ type Writer struct {
 	f    File
 	form Form
 	err  error
-	torn bool   // a failed write could not be undone: nothing may follow it
-	buf  []byte // for header, statistics and index blocks; reused
+	torn bool // a failed write could not be undone: nothing may follow it
+
+	// What append has put together and commit is to write: as it stands on
+	// disk, and in the section.
+	buf, staged []byte
 
 	size     uint64 // bytes on disk
 	content  uint64 // bytes of the section
@@ -77,25 +80,35 @@ func NewWriter(f File, c Config) (*Writer, error) {
 		w.buf = append(w.buf, zstdContentChecksum, byte((bits.Len(uint(c.WindowBytes))-11)<<3))
 	}
 	w.append(section, false)
-	if err := w.write(w.buf); err != nil {
+	if err := w.commit(); err != nil {
 		return nil, err
 	}
 	return w, nil
 }
 
-// append puts whole pcapng blocks into w.buf as the form has them.
+// append adds whole pcapng blocks to what commit will write.
 func (w *Writer) append(blocks []byte, last bool) {
-	w.content += uint64(len(blocks))
+	w.staged = append(w.staged, blocks...)
 	if w.form != Zstd {
 		w.buf = append(w.buf, blocks...)
 		return
 	}
-	w.checksum.Write(blocks)
 	for len(blocks) > zstdBlockMax {
 		w.buf = appendRawBlock(w.buf, blocks[:zstdBlockMax], false)
 		blocks = blocks[zstdBlockMax:]
 	}
 	w.buf = appendRawBlock(w.buf, blocks, last)
+}
+
+// commit writes what append has added. Nothing of it counts where that fails.
+func (w *Writer) commit() error {
+	err := w.write(w.buf)
+	if err == nil {
+		w.content += uint64(len(w.staged))
+		w.checksum.Write(w.staged)
+	}
+	w.buf, w.staged = w.buf[:0], w.staged[:0]
+	return err
 }
 
 // write writes b, or nothing of it where that can be had.
@@ -133,6 +146,11 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 		c.addTo(&w.totals)
 		return nil
 	}
+	if len(w.entries) == MaxIndexEntries {
+		if err := w.writeIndex(); err != nil {
+			return err
+		}
+	}
 	stored := c.Buf
 	if w.form == Zstd {
 		stored = c.encoded
@@ -149,12 +167,7 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 	w.content += uint64(len(c.Buf))
 	c.addTo(&w.totals)
 	w.entries = append(w.entries, c.Entry)
-	if len(w.entries) < MaxIndexEntries {
-		return nil
-	}
-	w.buf = w.buf[:0]
-	w.appendIndex(0, false)
-	return w.write(w.buf)
+	return nil
 }
 
 // Size returns how many bytes the file has now.
@@ -180,7 +193,7 @@ func (w *Writer) SizeWith(c *Chunk) uint64 {
 		size += uint64(len(stored))
 	}
 	blocks := 1
-	if entries == MaxIndexEntries { // a full block, and the last one without entries
+	if entries >= MaxIndexEntries { // a full block, and the last one
 		blocks = 2
 	}
 	size += uint64(blocks*indexOverhead + entries*EntryLen)
@@ -199,22 +212,32 @@ func (w *Writer) nextBlock() uint64 {
 	return at
 }
 
-// appendIndex puts an index block of the entries at hand into w.buf.
-func (w *Writer) appendIndex(statistics uint64, last bool) {
+// writeIndex writes a full index block.
+func (w *Writer) writeIndex() error {
 	at := w.nextBlock()
-	block := appendIndexBlock(nil, indexHeader{
-		previous: w.previous, first: w.listed, statistics: statistics, contentOffset: w.content,
-	}, w.entries)
-	w.append(block, last)
+	w.appendIndex(0, false)
+	if err := w.commit(); err != nil {
+		return err
+	}
 	w.previous = at
 	w.listed += uint64(len(w.entries))
 	w.entries = w.entries[:0]
+	return nil
+}
+
+// appendIndex adds an index block of the entries at hand.
+func (w *Writer) appendIndex(statistics uint64, last bool) {
+	w.append(appendIndexBlock(nil, indexHeader{
+		previous: w.previous, first: w.listed, statistics: statistics,
+		contentOffset: w.content + uint64(len(w.staged)),
+	}, w.entries), last)
 }
 
 // End is what a Writer cannot know of the recording whose file it closes.
 type End struct {
 	Start, Stop int64  // when it started and stopped, ns since 1970-01-01 00:00 UTC
-	Lost        uint64 // packets dropped since the last chunk that was written
+	Lost        uint64 // packets of chunks that could not be written
+	Counts      Entry  // what these chunks count of others (see Entry.AddCounts)
 }
 
 // Totals adds up what the chunks written so far say, and end, into the counts
@@ -222,9 +245,10 @@ type End struct {
 func (w *Writer) Totals(end End) pcapng.Statistics {
 	t := w.totals
 	t.Start, t.End = end.Start, end.Stop
-	t.Dropped += end.Lost
-	t.FilterAccept += end.Lost
-	t.Received += end.Lost
+	var lost Entry
+	lost.AddCounts(&end.Counts)
+	lost.Dropped += end.Lost
+	lost.addTo(&t)
 	return t
 }
 
@@ -238,29 +262,30 @@ func (e *Entry) addTo(t *pcapng.Statistics) {
 }
 
 // Close ends the file with statistics, index and checksum. It does not close
-// the file below. After an earlier error it still tries to, since what has
-// been written deserves its index, and returns the earlier error in any case.
+// the file below. After a failed write it still does so, since what has been
+// written deserves its index; its error is its own, not that of the write,
+// but for a file to which nothing can be added any more.
 func (w *Writer) Close(end End) error {
-	earlier := w.err
-	w.err = errClosed
-	if w.torn || earlier == errClosed {
-		return earlier
+	if w.torn || w.err == errClosed {
+		return w.err
 	}
-	w.buf = w.buf[:0]
+	defer func() { w.err = errClosed }()
+	if len(w.entries) == MaxIndexEntries {
+		if err := w.writeIndex(); err != nil {
+			return err
+		}
+	}
 	statistics := w.nextBlock()
 	w.append(w.Totals(end).Append(nil), false)
 	if w.form != Stream {
 		w.appendIndex(statistics, true)
 	}
 	if w.form == Zstd {
-		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(w.checksum.Sum64()))
+		sum := *w.checksum
+		sum.Write(w.staged)
+		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(sum.Sum64()))
 	}
-	err := w.write(w.buf)
-	w.err = errClosed
-	if earlier != nil {
-		return earlier
-	}
-	return err
+	return w.commit()
 }
 
 var errClosed = errors.New("capture file is closed")

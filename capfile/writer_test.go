@@ -103,7 +103,8 @@ func TestWriteFaults(t *testing.T) {
 							}
 						}
 						err = w.Close(End{Lost: 7})
-						if !errors.Is(err, errFull) {
+						torn := truncErr != nil && partial > 0
+						if want := torn || failAt == chunks+1; want != errors.Is(err, errFull) {
 							t.Fatalf("Close: %v", err)
 						}
 						cut := truncErr != nil && partial > 0
@@ -130,6 +131,38 @@ func TestWriteFaults(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// TestIndexWriteFails fails the write of an index block between chunks: the
+// chunk before it is in the file once, and Close makes it whole.
+func TestIndexWriteFails(t *testing.T) {
+	for _, form := range []Form{Zstd, Plain} {
+		f := &faultyFile{failAt: 1 + MaxIndexEntries, partial: 100}
+		w, err := NewWriter(f, Config{Form: form})
+		if err != nil {
+			t.Fatal(err)
+		}
+		z := NewCompressor(0)
+		content, count := packets(t, 40, func([]byte) {})
+		for i := range MaxIndexEntries + 1 {
+			c := newChunk(content, count)
+			if err := z.Compress(c, Fastest, make([]byte, 0, 4096)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.WriteChunk(c); errors.Is(err, errFull) != (i == MaxIndexEntries) {
+				t.Fatalf("chunk %d: %v", i, err)
+			}
+		}
+		if err := w.Close(End{}); err != nil {
+			t.Fatal(err)
+		}
+		if got, whole := readable(t, form, f.Bytes()); got != MaxIndexEntries || !whole {
+			t.Fatalf("%v: %d packets are readable of %d, whole: %v", form, got, MaxIndexEntries, whole)
+		}
+		if index, err := ReadIndex(bytes.NewReader(f.Bytes()), int64(f.Len())); err != nil || len(index) != MaxIndexEntries {
+			t.Fatalf("%v: index of %d, %v", form, len(index), err)
 		}
 	}
 }
