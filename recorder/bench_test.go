@@ -38,10 +38,10 @@ type nullSink struct{}
 func (nullSink) WriteChunk(*capfile.Chunk, func(*capfile.Entry)) error { return nil }
 func (nullSink) Cut(Reason, time.Time) error                           { return nil }
 func (nullSink) SyncNow() error                                        { return nil }
-func (nullSink) Current() (uint64, int64)                              { return 0, 0 }
+func (nullSink) Current() Current                                      { return noCurrent }
 func (nullSink) Bytes() uint64                                         { return 0 }
 func (nullSink) Background() []func()                                  { return nil }
-func (nullSink) Close(time.Time, uint64) error                         { return nil }
+func (nullSink) Close(time.Time, uint64, capfile.Entry) error          { return nil }
 
 // BenchmarkFill is the cost of a packet beside its read: header, padding,
 // trailer, counting, and the clock where the name says so. No bytes are

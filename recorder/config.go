@@ -48,8 +48,9 @@ type Config struct {
 	Snaplen int    // bytes kept of a packet, 1 to MaxSnaplen; 0: all
 	Count   uint64 // stop after that many recorded packets; 0: no limit
 
-	// Cut says where files of a series end; the zero value: nowhere.
-	Cut Cut
+	// FilePackets is how many packets a file of a series has: slabs are sealed
+	// there, so that the sink need not cut them in two. 0: as it comes.
+	FilePackets uint64
 
 	// Filter tells whether a packet is to be recorded; nil: every one. It is
 	// called on the slab's bytes, which it must neither change nor keep.
@@ -61,14 +62,6 @@ type Config struct {
 	// DrainMax is how many packets are read after a stop at the most: those
 	// that the device's queue can hold. 0 ends at once.
 	DrainMax int
-}
-
-// Cut says where the reader ends files. By size the sink ends them.
-type Cut struct {
-	Interval time.Duration // at multiples of it in local time
-	Duration time.Duration // that long after a file's first packet
-	Packets  uint64        // after so many; the sink counts them, the reader only seals there
-	Empty    bool          // also where no packet came
 }
 
 // SlabMemory returns the most bytes that the slabs, and the buffers that

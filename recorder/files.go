@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -13,9 +14,12 @@ import (
 	"github.com/tunrec/tunrec/rotate"
 )
 
-// retryInterval is how long a series waits after a failed write before it
-// tries again, in a new file.
-const retryInterval = time.Second
+// A series waits after a failed write before it tries again, in a new file:
+// first retryInterval, then longer, up to maxRetryInterval.
+const (
+	retryInterval    = time.Second
+	maxRetryInterval = 10 * time.Second
+)
 
 // SyncPolicy says when a file is synced to its disk.
 type SyncPolicy int
@@ -31,56 +35,58 @@ type FilesConfig struct {
 	Capture capfile.Config // of each file
 	Method  capfile.Method // of compressing chunks that have to be cut in two
 	Slab    int            // as Config.SlabBytes
-	Packet  int            // bytes of the longest packet that comes; 0: Config's limit
+	Packet  int            // bytes of the longest packet that limits have to hold for; 0: Config's limit
 
-	// One file: File. A series: Series and its Policy; what is made before a
-	// file has a packet is Series' affair.
+	// One file: File. A series: Series and its Policy.
 	File       *rotate.File
 	Series     *rotate.Series
 	Policy     rotate.Policy
-	EmptyFiles bool // Cut makes the next file at once
+	EmptyFiles bool // a file for a time without packets, too
+	// Unordered: time stamps may go back although no clock was set (a file as
+	// the source). A packet is then never too early for a file.
+	Unordered bool
 
 	Stop rotate.Stop // FileBytes and Files; the other limits are the reader's
 	Sync SyncPolicy
 	Hook *rotate.Hook // nil: none
 
-	// Patience is done when a series should no longer try to write what
-	// cannot be written.
-	Patience context.Context
-	// Event is told what happens, one at a time per goroutine: FileOpened,
-	// FileClosed, FileRemoved, HookDone, Trouble, Recovered.
+	// GiveUp is done when a series should no longer try to write what cannot
+	// be written.
+	GiveUp context.Context
+	// Event is told what happens (see event.go), from several goroutines. It
+	// should not block: the writer waits for it.
 	Event func(any)
 }
 
 // FileSink is a Sink that writes a file or a series of them.
 //
-// Files end where the policy says: by size and packet count it is this sink
-// that decides, chunk by chunk, cutting chunks in two where that has to be; by
-// time it is the reader, through Cut. A file that has ended is handed to a
-// closer beside the recording, and the next one has been opened by then.
+// It decides where files end: by size, packet count and the packets' own time
+// stamps, chunk by chunk, cutting chunks in two where that has to be. A file
+// that has ended is handed to a closer beside the recording (close.go), and the
+// next one has been opened ahead of time.
 type FileSink struct {
 	FilesConfig
-	current    *openFile
-	empty      *capfile.Writer     // what a new file of the series begins as
-	opened     int                 // files so far
-	written    uint64              // packets so far
-	room       uint64              // bytes that the current file may grow to
-	troubled   bool                // the last write failed
-	z          *capfile.Compressor // for chunks that are cut in two
-	buf        []byte
-	lostCounts capfile.Entry // counts of chunks without packets while no file is open
+	current  *openFile
+	empty    *capfile.Writer     // what a new file begins as
+	opened   int                 // files so far
+	written  uint64              // packets so far
+	room     uint64              // bytes that the current file may grow to without removing others
+	trouble  string              // the error of the last write; "": it went well
+	syncing  error               // first failure of a sync
+	z        *capfile.Compressor // for chunks that are cut in two
+	buf      []byte
+	unplaced capfile.Entry // counts that no file was open for
 
 	bytes    counter // of files that have ended
 	open     counter // of the current one
 	inFlight counter // of files in closing
-	before   counter // packets written before the current file
-	start    atomic.Int64
+	now      atomic.Pointer[Current]
 
 	closing chan *openFile // to the closer: one in its hands, one waiting; Close closes it
 	ended   chan string    // to the hooks: names of complete files; the closer closes it
 	ahead   chan struct{}  // to the preparer; Close closes it
 	closed  chan struct{}  // the closer closes it when all files are
-	failed  error          // of closing files; read it when closed is
+	failed  error          // first of closing files; read it when closed is
 }
 
 type counter = atomic.Uint64
@@ -89,29 +95,38 @@ type counter = atomic.Uint64
 type openFile struct {
 	*capfile.Writer
 	file        *rotate.File
-	start       time.Time
+	begin       time.Time
+	span        span
 	packets     uint64
 	original    uint64 // bytes
 	first, last int64  // earliest and latest time stamp
+	counts      capfile.Entry
 
-	failed bool   // a write did, and has been reported
 	reason Reason // why it ended
 	end    capfile.End
 }
 
 func (f *openFile) add(e *capfile.Entry) {
+	f.counts.AddCounts(e)
+	if e.Packets == 0 {
+		return
+	}
 	if f.packets == 0 {
 		f.first, f.last = e.Earliest, e.Latest
-	} else {
-		f.first, f.last = min(f.first, e.Earliest), max(f.last, e.Latest)
 	}
+	f.first, f.last = min(f.first, e.Earliest), max(f.last, e.Latest)
 	f.packets += uint64(e.Packets)
 	f.original += e.OriginalBytes
 }
 
-// hookQueue is how many complete files may wait for their hook before the
-// closer waits too.
-const hookQueue = 10000
+// span is the stretch of time whose packets go into one file: time stamps from
+// lo to before hi.
+type span struct {
+	lo, hi int64
+	reason Reason // why it ends at hi
+}
+
+func (p span) has(unixNano int64) bool { return unixNano >= p.lo && unixNano < p.hi }
 
 // NewFileSink returns a FileSink. For one file it writes the header; on an
 // error the file is still the caller's.
@@ -124,6 +139,7 @@ func NewFileSink(c FilesConfig) (*FileSink, error) {
 		ahead:       make(chan struct{}, 1),
 		closed:      make(chan struct{}),
 	}
+	s.now.Store(&noCurrent)
 	if s.Policy.FileBytes == 0 && s.Policy.TotalBytes > 0 {
 		s.Policy.FileBytes = s.Policy.TotalBytes / 4
 	}
@@ -134,17 +150,24 @@ func NewFileSink(c FilesConfig) (*FileSink, error) {
 	if err := s.checkLimits(); err != nil {
 		return nil, err
 	}
-	if s.File != nil {
-		return s, s.begin(s.File, time.Now())
-	}
-	if s.EmptyFiles {
+	switch {
+	case s.File != nil:
+		return s, s.use(s.File, time.Now())
+	case s.EmptyFiles && !s.Unordered:
 		return s, s.openNext(time.Now())
 	}
 	return s, s.Series.Prepare()
 }
 
-// checkLimits refuses a limit on the size of files that one packet does not
-// fit in.
+// nowhere is a capfile.File for finding out how long a file without chunks is.
+type nowhere struct{}
+
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) Truncate(int64) error        { return nil }
+
+// ErrTooSmall: a limit on the size of files leaves no room for a packet.
+var ErrTooSmall = errors.New("too small")
+
 func (s *FileSink) checkLimits() error {
 	packet := s.Packet
 	if packet == 0 {
@@ -154,44 +177,70 @@ func (s *FileSink) checkLimits() error {
 	least := s.empty.SizeWith(nil) + uint64(capfile.EntryLen+chunk)
 	for _, limit := range []uint64{s.Policy.FileBytes, s.Stop.FileBytes} {
 		if limit > 0 && limit < least {
-			return fmt.Errorf("files of %d bytes: a file with one packet of %d bytes may take %d; -s keeps less of each packet", limit, packet, least)
+			return fmt.Errorf("files of %d bytes are %w: one with a packet of %d bytes may take %d; -s keeps less of each packet",
+				limit, ErrTooSmall, packet, least)
 		}
 	}
 	return nil
 }
 
-// nowhere is a capfile.File for finding out how long a file without chunks is.
-type nowhere struct{}
-
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (nowhere) Truncate(int64) error        { return nil }
-
 // Bytes implements Sink.
 func (s *FileSink) Bytes() uint64 { return s.bytes.Load() + s.inFlight.Load() + s.open.Load() }
 
 // Current implements Sink.
-func (s *FileSink) Current() (before uint64, start int64) { return s.before.Load(), s.start.Load() }
+func (s *FileSink) Current() Current { return *s.now.Load() }
 
-// begin makes f the current file.
-func (s *FileSink) begin(f *rotate.File, start time.Time) error {
+// tell lets the reader know of the current file.
+func (s *FileSink) tell() {
+	c := Current{Before: s.written, Begin: math.MinInt64, End: math.MaxInt64}
+	if f := s.current; f != nil {
+		c = Current{Before: s.written - f.packets, Begin: f.span.lo, End: f.span.hi}
+	}
+	s.now.Store(&c)
+}
+
+// spanFrom is the time of a file that begins then.
+func (s *FileSink) spanFrom(unixNano int64) span {
+	p := span{lo: math.MinInt64, hi: math.MaxInt64}
+	if s.Policy.Interval > 0 {
+		lo, hi := rotate.IntervalBounds(time.Unix(0, unixNano), s.Policy.Interval)
+		p = span{lo.UnixNano(), hi.UnixNano(), ReasonInterval}
+	}
+	if d := int64(s.Policy.Duration); d > 0 && unixNano+d < p.hi {
+		p = span{max(p.lo, unixNano), unixNano + d, ReasonDuration}
+	}
+	if s.Unordered {
+		p.lo = math.MinInt64
+	}
+	return p
+}
+
+// use makes f the current file.
+func (s *FileSink) use(f *rotate.File, begin time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
 	if err != nil {
 		return named(f.Name(), err)
 	}
-	s.current = &openFile{Writer: w, file: f, start: start}
+	s.current = &openFile{Writer: w, file: f, begin: begin, span: s.spanFrom(begin.UnixNano())}
 	s.open.Store(w.Size())
 	s.opened++
-	s.Event(FileOpened{Name: f.Name(), Time: start})
+	s.tell()
+	if s.Series == nil {
+		s.Event(FileOpened{Name: f.Name(), Time: begin})
+	}
 	return nil
 }
 
 // openNext opens the next file of the series.
-func (s *FileSink) openNext(start time.Time) error {
-	f, err := s.Series.Next(start)
-	if err != nil {
-		return fmt.Errorf("open the next file: %w", err)
+func (s *FileSink) openNext(begin time.Time) error {
+	if s.Stop.Files > 0 && s.opened >= s.Stop.Files {
+		return ErrEnough
 	}
-	if err := s.begin(f, start); err != nil {
+	f, err := s.Series.Next(begin)
+	if err != nil {
+		return err
+	}
+	if err := s.use(f, begin); err != nil {
 		s.Series.Discarded(f)
 		return errors.Join(err, f.Discard())
 	}
@@ -205,7 +254,7 @@ func (s *FileSink) openNext(start time.Time) error {
 // WriteChunk implements Sink.
 func (s *FileSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
 	if c.Packets == 0 && s.current == nil {
-		s.lostCounts.AddCounts(&c.Entry)
+		s.unplaced.AddCounts(&c.Entry)
 		return nil
 	}
 	todo := []*capfile.Chunk{c} // parts of c, the next one last
@@ -230,9 +279,14 @@ func (s *FileSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) erro
 			return err
 		}
 		wrote(&part.Entry)
-		s.written += uint64(part.Packets)
 		todo = todo[:len(todo)-1]
+		if n := s.Policy.Packets; n > 0 && s.current != nil && s.current.packets >= n {
+			if err := s.endFile(ReasonPackets, part.Latest); err != nil {
+				return err
+			}
+		}
 		if len(todo) > 0 {
+			// Only now: its room for the mark was the end of part.
 			if err := s.ready(todo[len(todo)-1]); err != nil {
 				return err
 			}
@@ -244,39 +298,125 @@ func (s *FileSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) erro
 // fit makes room for c: it ends the current file where c has no place in it,
 // and returns how many packets of c to try.
 func (s *FileSink) fit(c *capfile.Chunk) (uint32, error) {
-	take := c.Packets
-	for s.tooLong(c, s.Stop.FileBytes) || s.tooLong(c, s.Policy.FileBytes) {
+	if c.Packets == 0 {
+		return 0, s.makePlace(c)
+	}
+	for {
+		take, err := s.inTime(c)
+		if err != nil {
+			return 0, err
+		}
+		if n := s.Policy.Packets; n > 0 {
+			if s.current != nil {
+				n -= s.current.packets
+			}
+			take = uint32(min(uint64(take), n))
+		}
+		limit := s.tooLong(c)
 		switch {
-		case s.current == nil || s.current.packets == 0:
-			return max(1, take/2), nil // of one packet checkLimits knows that it fits
-		case s.tooLong(c, s.Stop.FileBytes):
+		case limit == 0:
+			return take, nil
+		case s.fresh():
+			// Of one packet checkLimits knows that it fits.
+			return max(1, min(take, s.share(c, limit))), nil
+		case s.current.Size() < limit*7/8 && s.share(c, limit) > 0:
+			return min(take, s.share(c, limit)), nil // limits that are small beside a chunk
+		case limit == s.Stop.FileBytes:
 			return 0, ErrEnough
 		}
 		if err := s.endFile(ReasonFilesize, c.Earliest); err != nil {
 			return 0, err
 		}
 	}
-	if n := s.Policy.Packets; n > 0 {
-		if s.current != nil && s.current.packets == n {
-			if err := s.endFile(ReasonPackets, c.Earliest); err != nil {
+}
+
+// makePlace makes room for a chunk without packets.
+func (s *FileSink) makePlace(c *capfile.Chunk) error {
+	if s.fresh() || s.tooLong(c) == 0 {
+		return nil
+	}
+	return s.endFile(ReasonFilesize, time.Now().UnixNano())
+}
+
+// fresh tells whether the current file, or the one to be opened, has no chunk.
+func (s *FileSink) fresh() bool { return s.current == nil || s.current.Size() == s.empty.Size() }
+
+// inTime ends the current file where the first packet of c is not of its time,
+// and returns how many packets of c follow that are of the file's.
+func (s *FileSink) inTime(c *capfile.Chunk) (uint32, error) {
+	if s.Policy.Interval == 0 && s.Policy.Duration == 0 {
+		return c.Packets, nil
+	}
+	first := firstStamp(c)
+	for s.current != nil && !s.current.span.has(first) {
+		f := s.current
+		if err := s.endFile(f.span.reason, min(first, f.span.hi)); err != nil {
+			return 0, err
+		}
+		if s.EmptyFiles && first >= f.span.hi {
+			if err := s.openNext(time.Unix(0, f.span.hi)); err != nil {
 				return 0, err
 			}
 		}
-		if s.current != nil {
-			n -= s.current.packets
-		}
-		take = uint32(min(uint64(take), n))
 	}
-	return take, nil
+	p := s.spanFrom(first)
+	if s.current != nil {
+		p = s.current.span
+	}
+	if p.has(c.Earliest) && p.has(c.Latest) {
+		return c.Packets, nil
+	}
+	return countUntil(c, func(unixNano int64) bool { return !p.has(unixNano) }), nil
 }
 
-// tooLong tells whether c would make its file longer than limit; 0: none.
-func (s *FileSink) tooLong(c *capfile.Chunk, limit uint64) bool {
-	w := s.empty
-	if s.current != nil {
-		w = s.current.Writer
+// firstStamp is the time stamp of the chunk's first packet.
+func firstStamp(c *capfile.Chunk) int64 {
+	p, _, _ := pcapng.ParsePacket(c.Content())
+	return p.UnixNano
+}
+
+// countUntil counts the packets before the first one with such a time stamp.
+func countUntil(c *capfile.Chunk, stop func(unixNano int64) bool) (n uint32) {
+	content := c.Content()
+	for n < c.Packets {
+		p, length, ok := pcapng.ParsePacket(content)
+		if !ok || stop(p.UnixNano) {
+			break
+		}
+		content = content[length:]
+		n++
 	}
-	return limit > 0 && w.SizeWith(c) > limit
+	return n
+}
+
+// writer writes the current file, or is as that of a new one.
+func (s *FileSink) writer() *capfile.Writer {
+	if s.current != nil {
+		return s.current.Writer
+	}
+	return s.empty
+}
+
+// tooLong returns the limit that the file would exceed with c; 0: none.
+func (s *FileSink) tooLong(c *capfile.Chunk) uint64 {
+	size := s.writer().SizeWith(c)
+	for _, limit := range []uint64{s.Stop.FileBytes, s.Policy.FileBytes} {
+		if limit > 0 && size > limit {
+			return limit
+		}
+	}
+	return 0
+}
+
+// share guesses how many packets of c fit under limit; it is asked again where
+// they do not.
+func (s *FileSink) share(c *capfile.Chunk, limit uint64) uint32 {
+	w := s.writer()
+	without := w.SizeWith(nil)
+	if without >= limit {
+		return 0
+	}
+	return uint32(uint64(c.Packets) * (limit - without) / (w.SizeWith(c) - without) * 15 / 16)
 }
 
 // ready makes a part of a chunk ready for the file's form.
@@ -292,35 +432,42 @@ func (s *FileSink) ready(c *capfile.Chunk) error {
 }
 
 // persist writes c. A series tries again, in a new file, until it can be
-// written or Patience is done: meanwhile the recording goes on in memory.
+// written or GiveUp is done: meanwhile the recording goes on in memory.
 func (s *FileSink) persist(c *capfile.Chunk) error {
-	for {
+	for wait := retryInterval; ; wait = min(2*wait, maxRetryInterval) {
 		err := s.put(c)
-		if err == nil {
-			if s.troubled {
-				s.troubled = false
+		switch {
+		case err == nil:
+			if s.trouble != "" {
+				s.trouble = ""
 				s.Event(Recovered{})
 			}
 			return nil
-		}
-		if s.Series == nil {
+		case s.Series == nil || errors.Is(err, ErrEnough):
 			return err
 		}
 		s.abandon()
-		s.troubled = true
-		s.Event(Trouble{err})
+		s.tellTrouble(err)
 		select {
-		case <-s.Patience.Done():
+		case <-s.GiveUp.Done():
 			return err
-		case <-time.After(retryInterval):
+		case <-time.After(wait):
 		}
+	}
+}
+
+// tellTrouble reports an error, but not again what was reported last.
+func (s *FileSink) tellTrouble(err error) {
+	if text := err.Error(); text != s.trouble {
+		s.trouble = text
+		s.Event(Trouble{err})
 	}
 }
 
 // put writes c to the current file, or opens one for it.
 func (s *FileSink) put(c *capfile.Chunk) error {
 	if s.current == nil {
-		if err := s.openNext(time.Unix(0, c.Earliest)); err != nil {
+		if err := s.openNext(time.Unix(0, firstStamp(c))); err != nil {
 			return err
 		}
 	}
@@ -328,19 +475,40 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 	if err := s.makeRoom(f.SizeWith(c)); err != nil {
 		return err
 	}
-	c.AddCounts(&s.lostCounts)
-	s.lostCounts = capfile.Entry{}
+	before := c.Entry
+	c.AddCounts(&s.unplaced)
 	if err := f.WriteChunk(c); err != nil {
-		f.failed = true
+		c.Filtered, c.Dropped, c.DroppedByQueue = before.Filtered, before.Dropped, before.DroppedByQueue
 		return named(f.file.Name(), err)
 	}
-	if f.packets == 0 {
-		s.start.Store(c.Earliest)
+	s.unplaced = capfile.Entry{}
+	if s.Series != nil && f.packets == 0 && c.Packets > 0 {
+		s.Event(FileOpened{Name: f.file.Name(), Time: f.begin})
 	}
 	f.add(&c.Entry)
+	s.written += uint64(c.Packets)
 	s.open.Store(f.Size())
 	if s.Sync == SyncFlush {
 		return s.SyncNow()
+	}
+	return nil
+}
+
+// SyncNow implements Sink. What cannot be synced has been written all the
+// same: a series reports it and goes on in another file, one file reports it
+// when it is closed.
+func (s *FileSink) SyncNow() error {
+	if s.current == nil {
+		return nil
+	}
+	err := named(s.current.file.Name(), s.current.file.Sync())
+	switch {
+	case err == nil:
+	case s.Series != nil:
+		s.tellTrouble(err)
+		s.abandon()
+	case s.syncing == nil:
+		s.syncing = err
 	}
 	return nil
 }
@@ -396,44 +564,58 @@ func (s *FileSink) abandon() {
 		return
 	}
 	if f.packets > 0 {
-		s.hand(ReasonError, capfile.End{Start: f.start.UnixNano(), Stop: time.Now().UnixNano()})
+		s.hand(ReasonError, capfile.End{Start: f.begin.UnixNano(), Stop: time.Now().UnixNano()})
 		return
 	}
-	s.current = nil
-	s.room = 0
 	s.opened--
+	s.unplaced.AddCounts(&f.counts)
+	s.drop()
+}
+
+// drop removes the current file, which has no packets.
+func (s *FileSink) drop() {
+	f := s.current
+	s.current, s.room = nil, 0
 	s.open.Store(0)
+	s.tell()
 	s.Series.Discarded(f.file)
-	f.file.Discard() // its error is that of the write before
+	f.file.Discard() // it has failed already, or is not wanted
+}
+
+// Discard undoes a sink of a series that has recorded nothing.
+func (s *FileSink) Discard() error {
+	if s.current != nil {
+		s.drop()
+	}
+	return s.Series.Close()
 }
 
 // Cut implements Sink.
 func (s *FileSink) Cut(reason Reason, t time.Time) error {
-	if s.Series == nil {
+	if s.Series == nil || s.current == nil {
 		return nil
 	}
-	f := s.current
-	switch {
-	case f == nil && s.EmptyFiles:
-		return s.openNext(t)
-	case f == nil:
-		return nil
-	case reason == ReasonDuration && t.Sub(time.Unix(0, s.start.Load())) < s.Policy.Duration:
-		return nil // this file began later than the reader knew
+	at := t.UnixNano()
+	if reason != ReasonTime {
+		return s.endFile(reason, at)
 	}
-	if err := s.endFile(reason, t.UnixNano()); err != nil || !s.EmptyFiles {
+	p := s.current.span
+	if p.has(at) {
+		return nil // a packet has ended the file before
+	}
+	if err := s.endFile(p.reason, min(at, p.hi)); err != nil || !s.EmptyFiles {
 		return err
 	}
-	if err := s.openNext(t); err != nil {
-		s.Event(Trouble{err}) // the next chunk tries again
+	if err := s.openNext(time.Unix(0, min(at, p.hi))); err != nil && !errors.Is(err, ErrEnough) {
+		s.tellTrouble(err) // the next chunk tries again
 	}
 	return nil
 }
 
 // endFile ends the current file at time t.
 func (s *FileSink) endFile(reason Reason, t int64) error {
-	s.hand(reason, capfile.End{Start: s.current.start.UnixNano(), Stop: t})
-	if s.opened == s.Stop.Files {
+	s.hand(reason, capfile.End{Start: s.current.begin.UnixNano(), Stop: t})
+	if s.Stop.Files > 0 && s.opened >= s.Stop.Files {
 		return ErrEnough
 	}
 	return nil
@@ -442,133 +624,10 @@ func (s *FileSink) endFile(reason Reason, t int64) error {
 // hand gives the current file to the closer.
 func (s *FileSink) hand(reason Reason, end capfile.End) {
 	f := s.current
-	s.current = nil
+	s.current, s.room = nil, 0
 	f.reason, f.end = reason, end
 	s.inFlight.Add(f.Size())
 	s.open.Store(0)
-	s.room = 0
-	s.before.Store(s.written)
-	s.start.Store(0)
+	s.tell()
 	s.closing <- f
 }
-
-// SyncNow implements Sink.
-func (s *FileSink) SyncNow() error {
-	if s.current == nil {
-		return nil
-	}
-	return named(s.current.file.Name(), s.current.file.Sync())
-}
-
-// Close implements Sink.
-func (s *FileSink) Close(t time.Time, lost uint64) error {
-	if f := s.current; f != nil {
-		s.hand(ReasonStop, capfile.End{Start: f.start.UnixNano(), Stop: t.UnixNano(), Lost: lost})
-	}
-	close(s.closing)
-	close(s.ahead)
-	<-s.closed
-	return s.failed
-}
-
-// Background implements Sink.
-func (s *FileSink) Background() []func() {
-	return []func(){s.closeFiles, s.prepareFiles, s.runHooks, s.runHooks}
-}
-
-// closeFiles ends files that the writer is through with, one by one.
-func (s *FileSink) closeFiles() {
-	defer close(s.closed)
-	defer close(s.ended)
-	var aging <-chan time.Time
-	if s.Policy.Age > 0 {
-		t := time.NewTicker(min(time.Minute, s.Policy.Age))
-		defer t.Stop()
-		aging = t.C
-	}
-	for {
-		select {
-		case f, ok := <-s.closing:
-			if !ok {
-				return
-			}
-			s.closeFile(f)
-		case <-aging:
-		}
-		if s.Series != nil {
-			if err := s.retain(s.open.Load()); err != nil && !errors.Is(err, rotate.ErrNothingLeft) {
-				s.Event(Trouble{err})
-			}
-		}
-	}
-}
-
-func (s *FileSink) closeFile(f *openFile) {
-	name, before := f.file.Name(), f.Size()
-	err := named(name, f.Close(f.end))
-	if f.failed {
-		err = nil // Close has returned the error of the write
-	}
-	if s.Sync != SyncNever {
-		err = errors.Join(err, named(name, f.file.Sync()))
-	}
-	err = errors.Join(err, named(name, f.file.Close()))
-	s.failed = errors.Join(s.failed, err)
-	if s.Series != nil {
-		s.Series.Closed(f.file, f.Size(), rotate.Info{First: f.first, Last: f.last, Packets: f.packets})
-	}
-	s.inFlight.Add(-before)
-	s.bytes.Add(f.Size())
-	s.Event(FileClosed{
-		Name: name, Reason: f.reason, Packets: f.packets, OriginalBytes: f.original, Bytes: f.Size(),
-		First: f.first, Last: f.last, Dropped: f.Totals(f.end).Dropped, Err: err,
-	})
-	if s.Hook != nil {
-		s.ended <- name
-	}
-}
-
-// prepareFiles opens the next file of a series ahead of its time.
-func (s *FileSink) prepareFiles() {
-	for range s.ahead {
-		s.Series.Prepare() // where it fails, Next will say so
-	}
-}
-
-// runHooks runs the hook for files that are complete.
-func (s *FileSink) runHooks() {
-	for name := range s.ended {
-		s.Event(HookDone{name, s.Hook.Run(context.Background(), name)})
-	}
-}
-
-// Events of a FileSink.
-type (
-	// FileOpened: a file has been made.
-	FileOpened struct {
-		Name string
-		Time time.Time
-	}
-	// FileClosed: a file is complete, or has been given up after an error.
-	FileClosed struct {
-		Name          string
-		Reason        Reason
-		Packets       uint64
-		OriginalBytes uint64 // their lengths on the wire
-		Bytes         uint64 // on disk
-		First, Last   int64  // time stamps, ns since 1970-01-01 00:00 UTC; 0 without packets
-		Dropped       uint64 // packets lost, wherever it was, while this file was the current one
-		Err           error
-	}
-	// FileRemoved: retention removed a file.
-	FileRemoved struct{ rotate.Removed }
-	// HookDone: the hook has run.
-	HookDone struct {
-		Name string
-		rotate.HookResult
-	}
-	// Trouble: a file cannot be written; a series tries again.
-	Trouble struct{ Err error }
-	// Recovered: it can be again.
-	Recovered struct{}
-)

@@ -20,6 +20,9 @@ const (
 	// scratchPoll is how often the reader looks for a free slab while nothing
 	// comes in.
 	scratchPoll = 10 * time.Millisecond
+	// publishEvery is how many packets are counted before others may see the
+	// count, where the source never pauses.
+	publishEvery = 4096
 )
 
 // Requests to the reader, bits of Recorder.requests.
@@ -39,21 +42,23 @@ type reader struct {
 	scratch []byte    // takes packets that there is no slab for; made when first needed
 	since   time.Time // when the slab's first packet was waiting to be sealed, zero: not yet
 	drain   int       // packets that may still be read after a stop; <0: no stop yet
-	period            // whose packets go into the present file
+	ended   int64     // the End of a file whose end has been told to the sink
 
 	recorded   uint64 // packets put into slabs
 	sealAt     uint64 // seal when recorded is this: a file may end there
 	queue      uint64 // the device's drop count that has a place in a chunk
 	queueAsked time.Time
-	pending    struct{ received, filtered, truncated, noSlab uint64 } // not yet in counters
-	place      struct{ filtered, noSlab, byQueue uint64 }             // not yet in a chunk
+	pending    tally // not yet in counters
+	place      tally // not yet in a chunk
 }
+
+type tally struct{ received, filtered, truncated, noSlab, byQueue uint64 }
 
 // read runs until the source ends or fails, the count is reached, or a stop
 // was asked for and the source has nothing more.
 func (r *Recorder) read() error {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	rd := &reader{Recorder: r, drain: -1, queueAsked: time.Now(), period: r.firstPeriod()}
+	rd := &reader{Recorder: r, drain: -1, queueAsked: time.Now()}
 	err := rd.run()
 	rd.finish()
 	return err
@@ -71,7 +76,7 @@ func (rd *reader) run() error {
 		switch {
 		case n > 0:
 			rd.accept(n, origLen, unixNano)
-			if rd.recorded == rd.Count {
+			if rd.Count > 0 && rd.recorded >= rd.Count {
 				return nil
 			}
 		case errors.Is(err, io.EOF):
@@ -93,13 +98,12 @@ func (rd *reader) handle(requests uint32) bool {
 	if requests&requestPing != 0 {
 		rd.requests.And(^requestPing)
 	}
-	if requests&requestFlush != 0 {
+	// Where no slab is free to carry them, these stay requested.
+	if requests&requestFlush != 0 && rd.sendMarked(func(s *slab) { s.sync = true }) {
 		rd.requests.And(^requestFlush)
-		rd.sendMarked(func(s *slab) { s.sync = true })
 	}
-	if requests&requestCut != 0 {
+	if requests&requestCut != 0 && rd.cut(ReasonSignal, time.Now()) {
 		rd.requests.And(^requestCut)
-		rd.cut(ReasonSignal, time.Now())
 	}
 	if requests&requestEnd != 0 {
 		return true
@@ -126,6 +130,10 @@ func (rd *reader) room() []byte {
 // accept makes a block of the packet that was read into room.
 func (rd *reader) accept(n, origLen int, unixNano int64) {
 	rd.pending.received++
+	if rd.pending.received >= publishEvery {
+		rd.publish()
+		rd.askForQueue()
+	}
 	if rd.rejects(rd.room()[:n], origLen) {
 		return
 	}
@@ -134,19 +142,12 @@ func (rd *reader) accept(n, origLen int, unixNano int64) {
 		rd.discard()
 		return
 	}
-	if unixNano < rd.lo || unixNano >= rd.hi {
-		if s = rd.turn(n, unixNano); s == nil {
-			rd.discard()
-			return
-		}
-	}
 	if n > rd.Snaplen {
 		n = rd.Snaplen
 		rd.pending.truncated++
 	}
 	rd.at += pcapng.PutPacket(s.Buf[rd.at:cap(s.Buf)], n, origLen, unixNano)
 	rd.recorded++
-	rd.inFile++
 	s.Add(unixNano, origLen)
 	if rd.at >= rd.full || rd.recorded == rd.sealAt {
 		rd.seal()
@@ -210,6 +211,7 @@ func (rd *reader) start(s *slab) {
 // pause waits for packets, or seals a slab that has waited long enough.
 func (rd *reader) pause() error {
 	rd.publish()
+	rd.askForQueue()
 	timeout := time.Duration(-1)
 	switch {
 	case rd.slab == nil:
@@ -229,7 +231,7 @@ func (rd *reader) pause() error {
 			return nil
 		}
 	}
-	if left, ok := rd.left(); ok && rd.slab != nil {
+	if left, ok := rd.left(); ok {
 		if left <= 0 {
 			rd.expire()
 			return nil
@@ -257,7 +259,7 @@ func (rd *reader) send(s *slab) {
 	rd.publish()
 	s.Buf = s.Buf[:rd.at]
 	s.Filtered, s.Dropped, s.DroppedByQueue = rd.place.filtered, rd.place.noSlab, rd.place.byQueue
-	rd.place.filtered, rd.place.noSlab, rd.place.byQueue = 0, 0, 0
+	rd.place = tally{}
 	rd.slab = nil
 	rd.order <- s
 	rd.work <- s
@@ -327,5 +329,5 @@ func (rd *reader) publish() {
 	rd.counters.filtered.Add(p.filtered)
 	rd.counters.truncated.Add(p.truncated)
 	rd.counters.droppedNoSlab.Add(p.noSlab)
-	*p = struct{ received, filtered, truncated, noSlab uint64 }{}
+	*p = tally{}
 }

@@ -147,14 +147,14 @@ func (s *memSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error
 	return nil
 }
 
-func (s *memSink) Close(_ time.Time, lost uint64) error {
+func (s *memSink) Close(_ time.Time, lost uint64, counts capfile.Entry) error {
 	s.closes++
-	return s.Writer.Close(capfile.End{Lost: lost})
+	return s.Writer.Close(capfile.End{Lost: lost, Counts: counts})
 }
 
 func (s *memSink) Cut(Reason, time.Time) error { return nil }
 func (s *memSink) SyncNow() error              { return nil }
-func (s *memSink) Current() (uint64, int64)    { return 0, 0 }
+func (s *memSink) Current() Current            { return noCurrent }
 func (s *memSink) Bytes() uint64               { return 0 }
 func (s *memSink) Background() []func()        { return nil }
 
@@ -394,12 +394,13 @@ func TestSnaplenKeepsOriginalLength(t *testing.T) {
 	}
 }
 
+// TestFilterReusesRoom: from the first packet on, which is rejected.
 func TestFilterReusesRoom(t *testing.T) {
 	src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)
 	sent := numbered(0, 3000)
 	src.push(sent...)
 	src.finish(io.EOF)
-	even := func(p []byte, origLen int) bool { return p[7]&1 == 0 && origLen == len(p) }
+	even := func(p []byte, origLen int) bool { return p[7]&1 == 1 && origLen == len(p) }
 	r := newRecorder(t, Config{Source: src, Sink: sink, Filter: even, Patient: true})
 	if err := run(t, r, context.Background())(); err != nil {
 		t.Fatal(err)

@@ -91,8 +91,7 @@ type series struct {
 func newSeries(t *testing.T, p rotate.Policy) *series {
 	t.Helper()
 	s := &series{dir: t.TempDir(), src: newFakeSource(), wake: make(chan struct{}, 1)}
-	s.config = Config{Source: s.src, SlabBytes: MinSlabBytes, Method: capfile.Fastest, Patient: true,
-		Cut: Cut{Interval: p.Interval, Duration: p.Duration, Packets: p.Packets}}
+	s.config = Config{Source: s.src, SlabBytes: MinSlabBytes, Method: capfile.Fastest, Patient: true, FilePackets: p.Packets}
 	s.files = FilesConfig{Policy: p, Method: capfile.Fastest, Slab: MinSlabBytes, Packet: 200, Sync: SyncNever,
 		Capture: capfile.Config{Section: pcapng.Section{Application: "tunrec test"}}, Event: s.event}
 	return s
@@ -133,13 +132,12 @@ func (s *series) start(t *testing.T, ctx context.Context) (r *Recorder, wait fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.files.Series, s.files.Patience, s.files.Capture.Form = ser, ctx, s.config.Form
+	s.files.Series, s.files.GiveUp, s.files.Capture.Form = ser, ctx, s.config.Form
 	sink, err := NewFileSink(s.files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.config.Sink = sink
-	s.config.Cut.Empty = s.files.EmptyFiles
 	r = newRecorder(t, s.config)
 	finish := run(t, r, ctx)
 	return r, func() error { return errors.Join(finish(), ser.Close()) }
@@ -291,6 +289,74 @@ func TestDurationByTimeStamp(t *testing.T) {
 	checkPackets(t, joinPackets(files), sent)
 }
 
+// TestDurationWithOthers: no file lasts longer than its duration, whatever
+// else ends files, and where the clock is set back.
+func TestDurationWithOthers(t *testing.T) {
+	for _, p := range []rotate.Policy{
+		{Duration: 10 * time.Second}, {Duration: 10 * time.Second, Packets: 100},
+		{Duration: 10 * time.Second, FileBytes: 4000}, {Duration: 10 * time.Second, Interval: 15 * time.Second},
+	} {
+		s := newSeries(t, p)
+		at := int64(1e18)
+		for i := range 2000 {
+			switch {
+			case i < 150:
+				at += 33e6
+			case i == 1000:
+				at -= int64(time.Hour)
+			default:
+				at += 1e9 / int64(1+i%3)
+			}
+			s.src.stamps = append(s.src.stamps, at)
+		}
+		sent := numbered(0, 2000)
+		s.src.push(sent...)
+		_, files := s.record(t)
+		checkPackets(t, joinPackets(files), sent)
+		for _, f := range files {
+			if d := slices.Max(f.stamps) - slices.Min(f.stamps); d >= int64(10*time.Second) {
+				t.Errorf("%+v: %s lasts %v", p, f.name, time.Duration(d))
+			}
+		}
+	}
+}
+
+// TestFullFileEndsAtOnce: a file that has all its packets ends without waiting
+// for another one, and so does the recording where that was the last.
+func TestFullFileEndsAtOnce(t *testing.T) {
+	s := newSeries(t, rotate.Policy{Packets: 5})
+	s.config.FlushInterval = time.Millisecond
+	s.files.Stop.Files = 2
+	s.src.push(numbered(0, 10)...)
+	_, wait := s.start(t, context.Background())
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	if files := readSeries(t, s.dir); len(files) != 2 || len(files[1].packets) != 5 {
+		t.Fatalf("%d files", len(files))
+	}
+}
+
+// TestEmptyFilesStepThroughTime: each interval has its file, also those in
+// which no packet came.
+func TestEmptyFilesStepThroughTime(t *testing.T) {
+	s := newSeries(t, rotate.Policy{Interval: 10 * time.Second})
+	s.files.EmptyFiles, s.files.Unordered = true, true
+	begin := time.Date(2026, 3, 1, 8, 53, 20, 0, time.Local).UnixNano()
+	for _, second := range []int64{0, 1, 2, 35, 36, 37} {
+		s.src.stamps = append(s.src.stamps, begin+second*1e9)
+	}
+	s.src.push(numbered(0, 6)...)
+	_, files := s.record(t)
+	var got []string
+	for _, f := range files {
+		got = append(got, fmt.Sprint(f.name[len("cap_00001_20260301"):][:6], len(f.packets)))
+	}
+	if want := []string{"0853203", "0853300", "0853400", "0853503"}; !slices.Equal(got, want) {
+		t.Fatalf("files %v, want %v", got, want)
+	}
+}
+
 // TestTimerWithoutPackets: a file ends in time although no packet comes, and
 // no empty one is made, unless asked for.
 func TestTimerWithoutPackets(t *testing.T) {
@@ -301,16 +367,16 @@ func TestTimerWithoutPackets(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		_, wait := s.start(t, ctx)
 		s.src.push(numbered(0, 3)...)
-		closed := 0
 		want := map[bool]int{false: 1, true: 3}[empty]
+		seen := map[string]bool{}
 		s.waitFor(func(e any) bool {
 			if f, ok := e.(FileClosed); ok {
 				if f.Reason != ReasonDuration {
 					t.Errorf("%s ended by %s", f.Name, f.Reason)
 				}
-				closed++
+				seen[f.Name] = true
 			}
-			return closed >= want
+			return len(seen) >= want
 		})
 		cancel()
 		if err := wait(); err != nil {
@@ -329,18 +395,18 @@ func TestSignalEndsFile(t *testing.T) {
 	s.config.Patient = false
 	ctx, cancel := context.WithCancel(context.Background())
 	r, wait := s.start(t, ctx)
+	seen := map[string]bool{}
 	for i := range 3 {
 		s.src.push(numbered(i, 1)...)
 		for r.Stats().Received <= uint64(i) {
 			<-s.src.idle
 		}
 		r.EndFile()
-		n := 0
 		s.waitFor(func(e any) bool {
 			if f, ok := e.(FileClosed); ok && f.Reason == ReasonSignal {
-				n++
+				seen[f.Name] = true
 			}
-			return n > i
+			return len(seen) > i
 		})
 	}
 	cancel()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"syscall"
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
@@ -17,18 +19,17 @@ type Sink interface {
 	// calls Close; ErrEnough ends the recording well.
 	WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error
 	// Cut says that a file ends here, and why; t is when. A sink of one file
-	// ignores it. Errors are as those of WriteChunk.
+	// ignores it, and so does a series with ReasonTime whose file may go on
+	// at t. Errors are as those of WriteChunk.
 	Cut(reason Reason, t time.Time) error
 	// SyncNow makes what was written last, over a crash of the machine.
 	SyncNow() error
 	// Close ends the recording. It is called once, after the last chunk; t is
-	// when the reader ended, and lost counts packets that could not be
-	// written.
-	Close(t time.Time, lost uint64) error
-	// Current returns how many packets were written before the current file,
-	// and its first time stamp, 0 where there is none. It may be called from
-	// any goroutine.
-	Current() (before uint64, start int64)
+	// when the reader ended, lost how many packets could not be written, and
+	// counts what their chunks counted of others.
+	Close(t time.Time, lost uint64, counts capfile.Entry) error
+	// Current tells of the current file. It may be called from any goroutine.
+	Current() Current
 	// Bytes is how many bytes have been written in all. It may be called from
 	// any goroutine.
 	Bytes() uint64
@@ -36,6 +37,16 @@ type Sink interface {
 	// of its own. Each ends after Close.
 	Background() []func()
 }
+
+// Current tells what the reader wants to know of the current file. Times are
+// nanoseconds since 1970-01-01 00:00 UTC.
+type Current struct {
+	Before uint64 // packets written before it
+	Begin  int64  // time stamps that belong to it: from here,
+	End    int64  // to before here; math.MaxInt64: no time ends it
+}
+
+var noCurrent = Current{Begin: math.MinInt64, End: math.MaxInt64}
 
 // ErrEnough: the sink holds all that it was asked to take.
 var ErrEnough = errors.New("limit reached")
@@ -46,6 +57,7 @@ type Reason string
 const (
 	ReasonStop     Reason = "stop" // of the recording
 	ReasonSignal   Reason = "signal"
+	ReasonTime     Reason = "time" // to Sink.Cut: duration or interval, as it may be
 	ReasonDuration Reason = "duration"
 	ReasonInterval Reason = "interval"
 	ReasonFilesize Reason = "filesize"
@@ -55,10 +67,9 @@ const (
 
 // StreamSink writes plain pcapng to a pipe.
 type StreamSink struct {
-	w      *capfile.Writer
-	start  time.Time
-	bytes  counter
-	failed bool
+	w     *capfile.Writer
+	start time.Time
+	bytes counter
 }
 
 // NewStreamSink writes the section's header to w.
@@ -66,7 +77,7 @@ func NewStreamSink(w io.Writer, c capfile.Config) (*StreamSink, error) {
 	c.Form = capfile.Stream
 	out, err := capfile.NewWriter(pipe{w}, c)
 	if err != nil {
-		return nil, fmt.Errorf("write to the pipe: %w", err)
+		return nil, fmt.Errorf("begin the stream: %w", err)
 	}
 	s := &StreamSink{w: out, start: time.Now()}
 	s.bytes.Store(out.Size())
@@ -77,20 +88,22 @@ func NewStreamSink(w io.Writer, c capfile.Config) (*StreamSink, error) {
 func (s *StreamSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
 	err := s.w.WriteChunk(c)
 	s.bytes.Store(s.w.Size())
+	if errors.Is(err, syscall.EPIPE) {
+		return ErrEnough // its reader has seen what it wanted
+	}
 	if err != nil {
-		s.failed = true
-		return fmt.Errorf("write to the pipe: %w", err)
+		return err
 	}
 	wrote(&c.Entry)
 	return nil
 }
 
 // Close implements Sink.
-func (s *StreamSink) Close(t time.Time, lost uint64) error {
-	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost})
+func (s *StreamSink) Close(t time.Time, lost uint64, counts capfile.Entry) error {
+	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost, Counts: counts})
 	s.bytes.Store(s.w.Size())
-	if s.failed {
-		return nil // it is the error of a chunk, and known
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
 	}
 	return err
 }
@@ -102,7 +115,7 @@ func (s *StreamSink) Cut(Reason, time.Time) error { return nil }
 func (s *StreamSink) SyncNow() error { return nil }
 
 // Current implements Sink.
-func (s *StreamSink) Current() (before uint64, start int64) { return 0, 0 }
+func (s *StreamSink) Current() Current { return noCurrent }
 
 // Bytes implements Sink.
 func (s *StreamSink) Bytes() uint64 { return s.bytes.Load() }

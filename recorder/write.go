@@ -12,42 +12,53 @@ import (
 func (r *Recorder) write() error {
 	var failed error
 	var lost uint64
+	var counts capfile.Entry // of chunks that were not written
+	var end int64            // of the present file's time
 	for s := range r.order {
 		<-s.ready
 		if r.Form == capfile.Zstd {
 			r.unwritten.Add(-1)
 		}
-		unwritten := s.Packets
+		unwritten := s.Entry
 		if failed == nil {
 			failed = r.writeSlab(s, &unwritten)
 		}
 		switch {
 		case failed == nil:
 		case errors.Is(failed, ErrEnough):
-			r.counters.afterLimit.Add(uint64(unwritten))
+			r.counters.afterLimit.Add(uint64(unwritten.Packets))
 			r.request(requestEnd)
 		default:
-			r.counters.droppedByWrite.Add(uint64(unwritten))
-			lost += uint64(unwritten)
+			r.counters.droppedByWrite.Add(uint64(unwritten.Packets))
+			lost += uint64(unwritten.Packets)
+			counts.AddCounts(&unwritten)
 			r.stop()
+		}
+		if e := r.Sink.Current().End; e != end {
+			end = e
+			r.Source.Wake() // the reader has the timer
 		}
 		r.pool.release(s)
 	}
 	if errors.Is(failed, ErrEnough) {
 		failed = nil
 	}
-	return errors.Join(failed, r.Sink.Close(time.Now(), lost))
+	err := r.Sink.Close(time.Now(), lost, counts)
+	if failed != nil && err != nil && failed.Error() == err.Error() {
+		return err // the file could not be ended for the same reason
+	}
+	return errors.Join(failed, err)
 }
 
-// writeSlab writes what s holds and does what it asks for. It takes the
-// packets that were written from unwritten.
-func (r *Recorder) writeSlab(s *slab, unwritten *uint32) error {
+// writeSlab writes what s holds and does what it asks for. It takes what was
+// written from unwritten: its packets, and with the first of them the counts.
+func (r *Recorder) writeSlab(s *slab, unwritten *capfile.Entry) error {
 	if s.err != nil {
 		return s.err
 	}
 	if s.Packets > 0 || s.Filtered+s.Dropped+s.DroppedByQueue > 0 {
 		err := r.Sink.WriteChunk(&s.Chunk, func(e *capfile.Entry) {
-			*unwritten -= e.Packets
+			*unwritten = capfile.Entry{Packets: unwritten.Packets - e.Packets}
 			r.countWritten(e)
 		})
 		if err != nil {

@@ -32,12 +32,12 @@ func (e *eventWriter) print(event string, f fields) {
 	e.w.Write(append(line, '\n')) // there is nowhere to complain to
 }
 
-func (e *eventWriter) started(src *source, addrs []string, output string) {
+func (e *eventWriter) started(src *source, addrs []string, input, output string) {
 	f := fields{"output": output, "version": version}
 	if src.device != nil {
 		f["interface"], f["addresses"] = src.name, addrs
 	} else {
-		f["input"] = src.name
+		f["input"] = input
 	}
 	e.print("started", f)
 }

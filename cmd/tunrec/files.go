@@ -36,10 +36,12 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 		Section:     o.section(src),
 	}
 	f.Method, f.Slab, f.Packet = o.recorder.Method, o.recorder.SlabBytes, o.recorder.Snaplen
-	if src.device != nil && (f.Packet == 0 || f.Packet > tun.MaxPacket) {
+	if f.Packet == 0 || f.Packet > tun.MaxPacket {
+		// A longer one, which only a capture file can hold, is the exception
+		// to limits on the size of files.
 		f.Packet = tun.MaxPacket
 	}
-	f.Patience, f.Event = ctx, ui.event
+	f.GiveUp, f.Event, f.Unordered = ctx, ui.event, src.file != nil
 	switch {
 	case o.output.form == capfile.Stream:
 		sink, err := recorder.NewStreamSink(os.Stdout, f.Capture)
@@ -55,7 +57,7 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 	f.File = file
 	sink, err := recorder.NewFileSink(*f)
 	if err != nil {
-		return nil, errors.Join(err, file.Discard())
+		return nil, sinkError(errors.Join(err, file.Discard()))
 	}
 	return &openedOutput{sink, name, file.Discard, nothing}, nil
 }
@@ -74,7 +76,7 @@ func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 	}
 	sink, err := recorder.NewFileSink(o.files)
 	if err != nil {
-		return nil, errors.Join(err, series.Close())
+		return nil, sinkError(errors.Join(err, series.Close()))
 	}
 	shown := config.Name + config.Suffix
 	if !strings.Contains(config.Name, "%") {
@@ -83,7 +85,15 @@ func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 			shown = config.Name + "_TIME_NNNNN" + config.Suffix
 		}
 	}
-	return &openedOutput{sink, shown, series.Close, series.Close}, nil
+	return &openedOutput{sink, shown, sink.Discard, series.Close}, nil
+}
+
+// sinkError tells wrong usage from other errors of a sink.
+func sinkError(err error) error {
+	if errors.Is(err, recorder.ErrTooSmall) {
+		return usageError(err, "")
+	}
+	return err
 }
 
 func (o *options) seriesConfig(iface string) rotate.Config {
@@ -113,7 +123,14 @@ func inspect(f *os.File) (rotate.Info, error) {
 
 // printRemovals prints what retention would remove now.
 func (o *options) printRemovals(ui *ui) error {
-	series, err := rotate.OpenSeries(o.seriesConfig(o.device.Name))
+	iface := o.device.Name
+	if o.replay != "" {
+		iface = fileStem(o.replay)
+	}
+	if o.output.name == "" && iface == "" {
+		return usageError(errors.New("--dry-run needs the name of the series"), "say it with -o, or with -i")
+	}
+	series, err := rotate.OpenSeries(o.seriesConfig(iface))
 	if err != nil {
 		return createError(err, o.output.name)
 	}

@@ -208,9 +208,6 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 	if o.stop, err = rotate.ParseStop(c.StringSlice("a")); err != nil {
 		return err
 	}
-	if err := o.policy.Validate(); err != nil {
-		return err
-	}
 	o.dryRun, o.json = c.Bool("dry-run"), c.Bool("json")
 	toStdout := o.output.form == capfile.Stream
 	switch {
@@ -301,9 +298,8 @@ func (o *options) parseRecorder(c *cli.Context, m compression) error {
 		SlabBytes: int(slab), Slabs: c.Int("slabs"), Workers: c.Int("workers"),
 		FlushInterval: c.Duration("flush"),
 		Snaplen:       c.Int("s"), Count: c.Uint64("c"),
-		DrainMax: o.device.QueueLen,
-		Cut: recorder.Cut{Interval: o.policy.Interval, Duration: o.policy.Duration,
-			Packets: o.policy.Packets, Empty: o.files.EmptyFiles},
+		DrainMax:    o.device.QueueLen,
+		FilePackets: o.policy.Packets,
 	}
 	r := &o.recorder
 	if n := o.stop.Packets; n > 0 && (r.Count == 0 || n < r.Count) {

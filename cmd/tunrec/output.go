@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/tunrec/tunrec/capfile"
 )
@@ -55,8 +58,11 @@ func resolveOutput(name string, c compression, explicit bool) (output, error) {
 		if explicit && !c.none {
 			return output{}, errors.New("-o - writes plain pcapng: it contradicts --compress zstd")
 		}
+		if term.IsTerminal(int(os.Stdout.Fd())) {
+			return output{}, errors.New("-o - writes packets, and standard output is a terminal: pipe it, as in … | wireshark -k -i -")
+		}
 		return output{"-", capfile.Stream}, nil
-	case strings.HasSuffix(name, "/"):
+	case strings.HasSuffix(name, "/") || isDirectory(name):
 		return output{}, fmt.Errorf("-o %s: is a directory, name a file in it", name)
 	}
 	lower := strings.ToLower(name)
@@ -74,6 +80,11 @@ func resolveOutput(name string, c compression, explicit bool) (output, error) {
 		base += ".pcapng"
 	}
 	return output{withSuffix(base, form), form}, nil
+}
+
+func isDirectory(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }
 
 // withSuffix adds what the form adds to NAME.pcapng.

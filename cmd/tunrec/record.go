@@ -39,7 +39,7 @@ func record(c *cli.Context) error {
 	}
 	defer src.Close()
 
-	signals := catchSignals()
+	signals := catchSignals(o.series())
 	if src.file != nil {
 		o.recorder.Patient, o.recorder.DrainMax = true, 0
 	}
@@ -68,11 +68,11 @@ func record(c *cli.Context) error {
 	stopLine()
 	err = errors.Join(err, out.close())
 	ui.finished(rec.Stats(), src.skipped(), out.name, time.Since(start))
-	return verdict(err, rec.Stats(), out.name)
+	return verdict(err, rec.Stats())
 }
 
 // verdict turns the outcome of a recording into an error with its exit code.
-func verdict(err error, s recorder.Stats, name string) error {
+func verdict(err error, s recorder.Stats) error {
 	lost := s.LostAfterRead()
 	switch {
 	case err == nil && lost == 0:
@@ -85,7 +85,7 @@ func verdict(err error, s recorder.Stats, name string) error {
 	}
 	hint := ""
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		hint = fmt.Sprintf("%s is readable as far as it goes; make room, or write elsewhere with -o", name)
+		hint = "what was written is readable; make room, or write elsewhere with -o"
 	}
 	return &codedError{exitLost, hint, err, ""}
 }

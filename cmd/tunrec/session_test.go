@@ -87,6 +87,24 @@ func (s *session) signal(signals ...os.Signal) error {
 	return errors.Join(errs...)
 }
 
+// insist sends one signal, and then another one until the process has ended:
+// what comes close behind the first is taken for the same.
+func (s *session) insist(first, then os.Signal) error {
+	if err := s.signal(first); err != nil {
+		return err
+	}
+	for tick := time.Tick(20 * time.Millisecond); ; {
+		select {
+		case <-s.ended:
+			return nil
+		case <-tick:
+			if err := s.signal(then); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				return err
+			}
+		}
+	}
+}
+
 func (s *session) kill() {
 	s.cmd.Process.Kill() // fails only where it has ended already
 	<-s.ended

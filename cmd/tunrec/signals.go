@@ -5,28 +5,36 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/tunrec/tunrec/recorder"
 )
 
 // catchSignals keeps signals for handle. It is called before anything is made
 // that an untimely end would leave behind.
-func catchSignals() (signals chan os.Signal) {
+func catchSignals(series bool) (signals chan os.Signal) {
 	// A reader that closes its end of -o - is an error of the write, not a
-	// reason to be killed.
-	signal.Ignore(syscall.SIGPIPE)
+	// reason to be killed. To ignore the signal would let hooks inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals = make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 	signal.Notify(signals, infoSignals...)
+	if series || !signal.Ignored(syscall.SIGHUP) { // nohup(1)
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	return signals
 }
 
+// sameStop is how long after a stop another one is taken for the same:
+// timeout(1) and terminals that go away send two.
+const sameStop = 100 * time.Millisecond
+
 // handle does what signals ask for until the function that it returns is
-// called. The first SIGINT or SIGTERM stops the recording; the second one ends
+// called. The first SIGINT or SIGTERM stops the recording; a second one ends
 // the process at once: what has been flushed is in the file.
 func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Recorder, ui *ui, series bool) (release func()) {
 	go func() {
-		stopping := false
+		var stopping time.Time
 		for s := range signals {
 			switch {
 			case s == syscall.SIGUSR2:
@@ -35,12 +43,12 @@ func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Rec
 				rec.EndFile()
 			case s != os.Interrupt && s != syscall.SIGTERM && s != syscall.SIGHUP:
 				ui.counts(rec.Stats())
-			case !stopping:
-				stopping = true
+			case stopping.IsZero():
+				stopping = time.Now()
 				cancel()
-			default:
+			case s != syscall.SIGHUP && time.Since(stopping) > sameStop:
 				ui.aborted(s)
-				os.Exit(exitFailed)
+				os.Exit(exitFailed) // no defer may wait for what hangs
 			}
 		}
 	}()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +41,8 @@ type ui struct {
 	printName      *os.File // -b printname; nil: nowhere
 
 	mu   sync.Mutex
-	line bool // the rewritten line is on the screen
+	line bool   // the rewritten line is on the screen
+	file string // the current one
 }
 
 func newUI(quiet, verbose, json bool) *ui {
@@ -93,7 +95,7 @@ func (u *ui) started(o options, src *source, name string) {
 		from += " (" + strings.Join(shown, ", ") + ")"
 	}
 	u.say("recording %s to %s", from, name)
-	u.events.started(src, addrs, name)
+	u.events.started(src, addrs, o.replay, name)
 	if u.verbose {
 		c := o.recorder
 		u.say("%d slabs of %s, at most %s for packets; device queue of %d packets", c.Slabs,
@@ -115,6 +117,9 @@ func (u *ui) event(event any) {
 	u.events.sink(event)
 	switch e := event.(type) {
 	case recorder.FileOpened:
+		u.mu.Lock()
+		u.file = e.Name
+		u.mu.Unlock()
 		if u.verbose {
 			u.say("%s: opened", e.Name)
 		}
@@ -183,11 +188,16 @@ func (u *ui) watch(rec *recorder.Recorder, name string) (stop func()) {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		before := rec.Stats()
+		current := func() string {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			return cmp.Or(u.file, name)
+		}
 		for {
 			select {
 			case <-tick.C:
 				now := rec.Stats()
-				u.rewrite(statusLine(now, now.Received-before.Received, name))
+				u.rewrite(statusLine(now, now.Received-before.Received, current()))
 				before = now
 			case <-done:
 				return
