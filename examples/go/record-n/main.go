@@ -80,7 +80,7 @@ func newRecorder(ctx context.Context, device *tun.Device, name string, packets u
 			Form:    capfile.Zstd,
 			Section: pcapng.Section{Application: "record-n", InterfaceName: device.Name()},
 		},
-		Patience: ctx,
+		GiveUp: ctx,
 		Event:    func(any) {},
 	})
 	if err != nil {
