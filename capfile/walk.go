@@ -116,19 +116,25 @@ func (r *Reader) readStatistics(last indexBlock) error {
 	if _, err := r.f.ReadAt(b[:], at); err != nil {
 		return fmt.Errorf("read the statistics at byte %d: %w", at, err)
 	}
-	le := binary.LittleEndian
-	value := func(option int) uint64 { return le.Uint64(b[20+12*option+4:]) }
-	stamp := func(option int) int64 { return int64(bits.RotateLeft64(value(option), 32)) } // high half first
-	s := pcapng.Statistics{
-		Start: stamp(0), End: stamp(1), Received: value(2), Dropped: value(3),
-		FilterAccept: value(4), OSDropped: value(5), Delivered: value(6),
-	}
-	// The block has one layout: if these are its values, it is made of them.
-	if !bytes.Equal(s.Append(nil), b[:]) {
+	s, ok := parseStatistics(b[:])
+	if !ok {
 		return corrupt(at, "no statistics block is there")
 	}
 	r.info.Statistics = s
 	return nil
+}
+
+// parseStatistics reads the statistics block that a Writer has written.
+func parseStatistics(b []byte) (s pcapng.Statistics, ok bool) {
+	le := binary.LittleEndian
+	value := func(option int) uint64 { return le.Uint64(b[20+12*option+4:]) }
+	stamp := func(option int) int64 { return int64(bits.RotateLeft64(value(option), 32)) } // high half first
+	s = pcapng.Statistics{
+		Start: stamp(0), End: stamp(1), Received: value(2), Dropped: value(3),
+		FilterAccept: value(4), OSDropped: value(5), Delivered: value(6),
+	}
+	// The block has one layout: if these are its values, it is made of them.
+	return s, bytes.Equal(s.Append(nil), b)
 }
 
 // walk finds the groups from mark to mark. It returns why it came to an end.

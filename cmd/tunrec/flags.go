@@ -42,7 +42,7 @@ func newApp() *cli.App {
 			Name: "record", Usage: "record packets (what tunrec does without a command)",
 			UsageText: "tunrec record [-o FILE] [flags] [FILTER]",
 			Flags:     recordFlags(), Action: record, OnUsageError: onUsageError,
-		}, lsCommand(), filterCommand()},
+		}, lsCommand(), infoCommand(), verifyCommand(), repairCommand(), sliceCommand(), catCommand(), convertCommand(), filterCommand()},
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,

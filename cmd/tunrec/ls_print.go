@@ -120,18 +120,22 @@ type listLine struct {
 func printListJSON(w io.Writer, files []listed) {
 	e := json.NewEncoder(w)
 	for _, f := range files {
-		i := &f.info
-		line := listLine{
-			File: f.name, State: f.state, Packets: i.Packets, Dropped: i.Statistics.Dropped,
-			Bytes: i.OriginalBytes, BytesOnDisk: i.Size, Chunks: i.Chunks,
-			Interface: i.Section.InterfaceName, Filter: i.Section.Filter, Comment: i.Section.Comment,
-		}
-		if i.Packets > 0 {
-			line.First, line.Last = stamp(i.First), stamp(i.Last)
-		}
-		if i.Damage != nil {
-			line.Damage = i.Damage.Error()
-		}
-		e.Encode(line) // strings and numbers; the error of writing is Flush's
+		e.Encode(newListLine(&f)) // strings and numbers; the error of writing is Flush's
 	}
+}
+
+func newListLine(f *listed) listLine {
+	i := &f.info
+	line := listLine{
+		File: f.name, State: f.state, Packets: i.Packets, Dropped: i.Statistics.Dropped,
+		Bytes: i.OriginalBytes, BytesOnDisk: i.Size, Chunks: i.Chunks,
+		Interface: i.Section.InterfaceName, Filter: i.Section.Filter, Comment: i.Section.Comment,
+	}
+	if i.Packets > 0 {
+		line.First, line.Last = stamp(i.First), stamp(i.Last)
+	}
+	if i.Damage != nil {
+		line.Damage = i.Damage.Error()
+	}
+	return line
 }

@@ -1,0 +1,57 @@
+package capfile
+
+import "errors"
+
+// LoadChunk reads the chunk that e, which Chunks has returned, describes, and
+// checks it as ReadChunk does. The Chunk stands in the memory of b.
+//
+// Of a file of the zstd form it is ready to be written to another one as it
+// is, without being compressed again, where that one's window is no smaller
+// than WindowBytes. For other forms call Chunk.Hash or Compressor.Compress
+// first.
+func (r *Reader) LoadChunk(e Entry, b *Buffer) (*Chunk, error) {
+	content, err := r.readChunk(&e, b)
+	if err != nil {
+		return nil, r.named(err)
+	}
+	n := MarkLen + len(content)
+	if r.info.Form != Zstd {
+		return &Chunk{Entry: e, Buf: b.stored[:n]}, nil
+	}
+	encoded := b.stored[zstdHeaderLen:][:e.StoredLen]
+	if err := checkBlocks(encoded); err != nil {
+		return nil, r.named(corrupt(int64(e.FileOffset), "the chunk that begins there %w", err))
+	}
+	return &Chunk{Entry: e, Buf: b.decoded[:n], encoded: encoded}, nil
+}
+
+// WindowBytes returns the window that a file needs which takes this one's
+// chunks as they are, see Config; 0: this one is not of the zstd form.
+func (r *Reader) WindowBytes() int {
+	if r.info.Form != Zstd {
+		return 0
+	}
+	exponent, mantissa := r.header.window>>3, int(r.header.window&7) // RFC 8878 §3.1.1.1.2
+	base := 1 << (10 + exponent)
+	return WindowBytes(base + base/8*mantissa)
+}
+
+// checkBlocks refuses zstd blocks that cannot stand in the middle of a frame:
+// a chunk may decode alone, and yet end the frame that it is copied into.
+func checkBlocks(b []byte) error {
+	for at := 0; at < len(b); {
+		if len(b)-at < zstdBlockHeaderLen {
+			return errors.New("ends inside a zstd block header")
+		}
+		v := int(b[at]) | int(b[at+1])<<8 | int(b[at+2])<<16
+		size := v >> 3
+		if v&6 == 1<<1 { // RLE_Block: one byte, repeated size times
+			size = 1
+		}
+		at += zstdBlockHeaderLen + size
+		if v&zstdBlockLast != 0 || at > len(b) {
+			return errors.New("has a zstd block that ends the frame or goes beyond the chunk")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+package capfile
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// RepairPcapng copies the whole blocks of a pcapng stream that another program
+// has made, whatever its link type, to what create makes. It leaves out what
+// is damaged and what the end has cut. A stream that does not begin with a
+// section header gives ErrForeign, and create is not called.
+//
+// Only the lengths and numbers of blocks tell whether they are right: where a
+// packet's bytes have changed, nobody knows. Behind damage the next block is
+// taken that makes sense and has another one behind it. It takes 1 MiB of
+// memory, and 17 MiB more where a block is longer than that.
+func RepairPcapng(stream io.Reader, create func() (io.Writer, error), o RepairOptions) (Repaired, error) {
+	b := &blocks{in: bufio.NewReaderSize(stream, 1<<20)}
+	block, err := b.peek(pcapng.MaxBlockLength)
+	if err != nil && err != io.EOF && !errors.Is(err, errNoBlock) {
+		return Repaired{}, err
+	}
+	if err != nil || b.kind(block) != pcapng.BlockSectionHeader {
+		return Repaired{}, fmt.Errorf("%w: no whole section header, with which pcapng begins", ErrForeign)
+	}
+	to, err := create()
+	if err != nil {
+		return Repaired{}, err
+	}
+	out := bufio.NewWriterSize(to, 256<<10)
+	r := losses{o: o}
+	r.Form = Stream
+	err = b.copyTo(out, &r)
+	r.report(0)
+	r.Whole = !r.any
+	return r.Repaired, errors.Join(err, out.Flush())
+}
+
+// errNoBlock: there is no block that makes sense.
+var errNoBlock = errors.New("no block")
+
+// blocks reads the blocks of a pcapng stream.
+type blocks struct {
+	in         *bufio.Reader
+	at         int64
+	order      binary.ByteOrder
+	interfaces uint32 // that the section has described
+	snaplen    uint32 // of the first of them
+}
+
+func (b *blocks) copyTo(out io.Writer, r *losses) error {
+	for {
+		block, err := b.peek(pcapng.MaxBlockLength)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errNoBlock) {
+			return err
+		}
+		if err != nil {
+			gap := Loss{Offset: b.at, Reason: err.Error()}
+			if err := b.resync(); err != nil {
+				return err
+			}
+			gap.End = b.at
+			r.lose(gap)
+			continue
+		}
+		if _, err := out.Write(block); err != nil {
+			return err
+		}
+		b.taken(block, r)
+		if err := b.skip(len(block)); err != nil {
+			return err
+		}
+		if r.o.Progress != nil {
+			r.o.Progress(b.at)
+		}
+	}
+}
+
+// taken notes what later blocks depend on, and counts packets.
+func (b *blocks) taken(block []byte, r *losses) {
+	switch b.kind(block) {
+	case pcapng.BlockSectionHeader:
+		b.interfaces = 0
+	case pcapng.BlockInterfaceDescription:
+		if b.interfaces == 0 {
+			b.snaplen = b.order.Uint32(block[12:])
+		}
+		b.interfaces++
+	case pcapng.BlockEnhancedPacket, pcapng.BlockSimplePacket, pcapng.BlockPacket:
+		r.Packets++
+	}
+}
+
+func (b *blocks) skip(n int) error {
+	n, err := b.in.Discard(n)
+	b.at += int64(n)
+	return err
+}
+
+func (b *blocks) kind(block []byte) uint32 { return b.order.Uint32(block) }
+
+// resync goes on to the next block that makes sense, or to the end.
+func (b *blocks) resync() error {
+	// Longer ones are not looked for: every place may claim to be one.
+	const longest = 512 << 10
+	for {
+		if err := b.skip(1); err != nil {
+			return nil // the end
+		}
+		order := b.order
+		block, err := b.peek(longest)
+		if err == nil && b.known(block) && b.followed(len(block)) {
+			return nil
+		}
+		b.order = order
+		if err != nil && !errors.Is(err, errNoBlock) {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// known tells whether a block is of a kind that is worth believing.
+func (b *blocks) known(block []byte) bool {
+	switch b.kind(block) {
+	case pcapng.BlockSectionHeader, pcapng.BlockInterfaceDescription, pcapng.BlockEnhancedPacket,
+		pcapng.BlockInterfaceStatistics, pcapng.BlockNameResolution:
+		return true
+	}
+	return false
+}
+
+// followed tells whether the next n bytes have another block's begin behind
+// them, or the end.
+func (b *blocks) followed(n int) bool {
+	next, _ := b.in.Peek(n + 8)
+	if len(next) < n+8 {
+		return len(next) == n
+	}
+	length := b.order.Uint32(next[n+4:])
+	return b.order.Uint32(next[n:]) == pcapng.BlockSectionHeader || length >= 12 && length <= pcapng.MaxBlockLength && length%4 == 0
+}
+
+// peek returns the block that comes next. An error that is errNoBlock says why
+// there is none; io.EOF is the end, others are of reading.
+func (b *blocks) peek(longest uint32) ([]byte, error) {
+	order := b.order
+	block, err := b.read(longest)
+	if err != nil {
+		b.order = order
+	}
+	return block, err
+}
+
+func (b *blocks) read(longest uint32) ([]byte, error) {
+	const shortest = 12
+	head, err := b.in.Peek(shortest)
+	if len(head) == 0 && err == io.EOF {
+		return nil, io.EOF
+	}
+	if err == io.EOF {
+		return nil, fmt.Errorf("%w: cut off, %d bytes are left", errNoBlock, len(head))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := b.readOrder(head); err != nil {
+		return nil, err
+	}
+	length := b.order.Uint32(head[4:])
+	if length < shortest || length > longest || length%4 != 0 {
+		return nil, fmt.Errorf("%w of %d bytes can be", errNoBlock, length)
+	}
+	if int(length) > b.in.Size() {
+		b.in = bufio.NewReaderSize(b.in, pcapng.MaxBlockLength+1<<20)
+	}
+	block, err := b.in.Peek(int(length))
+	if err == io.EOF {
+		return nil, fmt.Errorf("%w: cut off, %d of %d bytes are there", errNoBlock, len(block), length)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if again := b.order.Uint32(block[length-4:]); again != length {
+		return nil, fmt.Errorf("%w: its length is %d at its begin but %d at its end", errNoBlock, length, again)
+	}
+	return block, b.check(block)
+}
+
+// readOrder notes the byte order that a section header sets.
+func (b *blocks) readOrder(head []byte) error {
+	if binary.LittleEndian.Uint32(head) != pcapng.BlockSectionHeader {
+		if b.order == nil {
+			return fmt.Errorf("%w: not a section header", errNoBlock)
+		}
+		return nil
+	}
+	switch binary.LittleEndian.Uint32(head[8:]) {
+	case pcapng.ByteOrderMagic:
+		b.order = binary.LittleEndian
+	case bits.ReverseBytes32(pcapng.ByteOrderMagic):
+		b.order = binary.BigEndian
+	default:
+		return fmt.Errorf("%w: a section header without byte-order magic", errNoBlock)
+	}
+	return nil
+}
+
+// fixedLens is what stands before packet or options (draft §4).
+var fixedLens = map[uint32]int{
+	pcapng.BlockSectionHeader: 16, pcapng.BlockInterfaceDescription: 8, pcapng.BlockInterfaceStatistics: 12,
+	pcapng.BlockEnhancedPacket: 20, pcapng.BlockPacket: 20, pcapng.BlockSimplePacket: 4,
+}
+
+// check refuses a block whose fields cannot be.
+func (b *blocks) check(block []byte) error {
+	body := block[8 : len(block)-4]
+	kind := b.kind(block)
+	fixed := fixedLens[kind]
+	if len(body) < fixed {
+		return fmt.Errorf("%w: %d bytes are too few for its fields", errNoBlock, len(block))
+	}
+	switch kind {
+	case pcapng.BlockSectionHeader:
+		major, minor := b.order.Uint16(body[4:]), b.order.Uint16(body[6:])
+		if major != 1 || minor != 0 && minor != 2 { // some tools write 1.2 and mean 1.0
+			return fmt.Errorf("%w: pcapng version %d.%d", errNoBlock, major, minor)
+		}
+	case pcapng.BlockInterfaceDescription:
+		return b.checkOptions(body[fixed:])
+	case pcapng.BlockEnhancedPacket:
+		return b.checkPacket(b.order.Uint32(body), b.order.Uint32(body[12:]), len(body)-fixed)
+	case pcapng.BlockPacket:
+		return b.checkPacket(uint32(b.order.Uint16(body)), b.order.Uint32(body[12:]), len(body)-fixed)
+	case pcapng.BlockSimplePacket:
+		captured := b.order.Uint32(body)
+		if b.snaplen > 0 {
+			captured = min(captured, b.snaplen)
+		}
+		return b.checkPacket(0, captured, len(body)-fixed)
+	}
+	return nil
+}
+
+func (b *blocks) checkPacket(id, captured uint32, room int) error {
+	if id >= b.interfaces {
+		return fmt.Errorf("%w: a packet of interface %d, the section describes %d", errNoBlock, id, b.interfaces)
+	}
+	if int64(captured) > int64(room) {
+		return fmt.Errorf("%w: a packet of %d bytes in %d", errNoBlock, captured, room)
+	}
+	return nil
+}
+
+// checkOptions refuses options that go beyond the end of their block.
+func (b *blocks) checkOptions(o []byte) error {
+	const end = 0
+	for len(o) >= 4 && b.order.Uint16(o) != end {
+		padded := (int(b.order.Uint16(o[2:])) + 3) &^ 3
+		if padded > len(o)-4 {
+			return fmt.Errorf("%w: an option goes beyond its end", errNoBlock)
+		}
+		o = o[4+padded:]
+	}
+	return nil
+}

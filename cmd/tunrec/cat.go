@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/extract"
+)
+
+func catCommand() *cli.Command {
+	return &cli.Command{
+		Name: "cat", Usage: "print captures as one plain pcapng, in time order",
+		UsageText: "tunrec cat [--follow] FILE|DIR|PREFIX... | wireshark -k -i -",
+		Description: "Writes the packets of files, of all captures in a directory or of a series to standard\n" +
+			"output, as one section of raw IP packets, in time order.\n\n" +
+			"With --follow it goes on with a file that is being written as its packets are flushed.\n" +
+			"A single file is followed until it is complete. A directory or a series is read file\n" +
+			"by file, and then the files that come, until Ctrl-C.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Usage: "go on with what is being recorded", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "q", Usage: "print errors only", DisableDefaultText: true},
+		},
+		Action: cat, OnUsageError: onUsageError,
+	}
+}
+
+func cat(c *cli.Context) error {
+	words, err := arguments(c)
+	if err != nil {
+		return err
+	}
+	if len(words) == 0 {
+		return usageError(errors.New("no capture file given"), "tunrec cat FILE | tshark -r -")
+	}
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		return usageError(errors.New("standard output is a terminal: a capture would garble it"), "tunrec cat FILE | wireshark -k -i -")
+	}
+	ui := newUI(c.Bool("q"), false, false)
+	if c.Bool("follow") {
+		return follow(words, ui)
+	}
+	in, err := openInputs(words, ui)
+	if err != nil {
+		return err
+	}
+	format := extract.Format{Form: capfile.Stream, Section: extract.Section(in.files)}
+	return extractTo(in, output{"-", capfile.Stream}, format, extract.Everything, ui, false)
+}

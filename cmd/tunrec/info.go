@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/replay"
+)
+
+func infoCommand() *cli.Command {
+	return &cli.Command{
+		Name: "info", Usage: "tell what is in capture files: counts, times, rates, drops",
+		UsageText: "tunrec info [--json] [--svg OUT] [DIR | PREFIX | FILE]...",
+		Description: "Of one file it prints all that is known, of several a table and their sum, with a small\n" +
+			"picture of the packets over time. Nothing is decompressed: it comes from the header and\n" +
+			"the index, or the marks of a file that has none. A file that another program has made\n" +
+			"is read as a whole if it is named; in a directory such files are left out.\n\n" +
+			"Exit code 0: all files could be read, whatever their state; 1: one could not.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line for each file", DisableDefaultText: true},
+			&cli.StringFlag{Name: "svg", Usage: "draw packets/s, bytes/s and drops over time to `OUT`"},
+			&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Usage: "say which files are left out, and what is wrong with others", DisableDefaultText: true},
+		},
+		Action: info, OnUsageError: onUsageError,
+	}
+}
+
+// described is a file, with what ls does not need of it.
+type described struct {
+	listed
+	format    string
+	linkTypes map[uint16]uint64 // frames of each; nil: all are raw IP
+	lost      lossCounts
+}
+
+// lossCounts are sums that a file's statistics do not have.
+type lossCounts struct {
+	filtered, byQueue, dropped uint64
+}
+
+func info(c *cli.Context) error {
+	names, err := arguments(c)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		names = []string{"."}
+	}
+	debug.SetMemoryLimit(softMemoryLimit)
+	found, errs := findCaptures(names)
+	inspectAll(found)
+	var over timeline
+	var files []described
+	var rest []listed
+	for _, f := range found {
+		d := described{listed: f}
+		switch {
+		case f.err == nil:
+			d.addChunks(&over)
+		case f.named && errors.Is(f.err, capfile.ErrForeign):
+			d.scan(&over)
+		}
+		if d.err != nil {
+			rest = append(rest, d.listed)
+		} else {
+			files = append(files, d)
+		}
+	}
+	_, unreadable := sift(rest, c.Bool("v"))
+	errs = append(errs, unreadable...)
+	if err := printInfo(c, files, &over); err != nil {
+		errs = append(errs, err)
+	}
+	return printAllButLast(errs)
+}
+
+func printInfo(c *cli.Context, files []described, over *timeline) error {
+	out := bufio.NewWriter(os.Stdout)
+	switch {
+	case c.Bool("json"):
+		printInfoJSON(out, files)
+	case len(files) == 1:
+		printInfoOne(out, &files[0], over)
+	case len(files) > 1:
+		printInfoTable(out, files, over)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	if !c.IsSet("svg") || len(files) == 0 {
+		return nil
+	}
+	title := printable(files[0].name)
+	if len(files) > 1 {
+		title = plural(uint64(len(files)), "file")
+	}
+	var f newFile
+	if err := f.create(c.String("svg")); err != nil {
+		return err
+	}
+	return f.finish(drawSVG(&f, title, over))
+}
+
+// addChunks adds what the chunks of a file say.
+func (d *described) addChunks(over *timeline) {
+	d.format = map[capfile.Form]string{capfile.Zstd: "pcapng in one zstd frame", capfile.Plain: "pcapng"}[d.info.Form]
+	r, err := capfile.Open(d.name)
+	if err != nil {
+		d.err = err
+		return
+	}
+	defer r.Close()
+	latest := d.begin
+	for e, err := range r.Chunks() {
+		if err != nil {
+			d.err = err
+			return
+		}
+		if e.Packets == 0 { // it has counts, but no time
+			e.Earliest, e.Latest = latest, latest
+		}
+		latest = e.Latest
+		d.lost.filtered += e.Filtered
+		d.lost.byQueue += e.DroppedByQueue
+		d.lost.dropped += e.Dropped
+		over.add(span{e.Earliest, e.Latest, uint64(e.Packets), e.OriginalBytes, e.DroppedByQueue + e.Dropped})
+	}
+}
+
+// scan reads a file that another program has made.
+func (d *described) scan(over *timeline) {
+	d.err = nil
+	stat, err := os.Stat(d.name)
+	if err != nil {
+		d.err = err
+		return
+	}
+	r, err := replay.Open(d.name)
+	if err != nil {
+		d.err = err
+		return
+	}
+	defer r.Close()
+	(&ui{}).say("%s: not made by tunrec, without an index: it is read as a whole", printable(d.name))
+	format, compression := r.Format()
+	if d.format = format; compression != "" {
+		d.format += " in " + compression
+	}
+	d.state, d.linkTypes = "readable", map[uint16]uint64{}
+	i := &d.info
+	i.Size = stat.Size()
+	for f, err := range r.Frames() {
+		if damage, ok := errors.AsType[*replay.DamageError](err); ok {
+			d.state = lsDamaged
+			i.Damage = &capfile.CorruptError{File: damage.File, Offset: damage.Offset, Reason: damage.Reason, Err: damage.Err}
+			break
+		} else if err != nil {
+			d.err = err
+			return
+		}
+		if i.Packets == 0 {
+			i.First, i.Last, d.begin = f.UnixNano, f.UnixNano, f.UnixNano
+		}
+		i.First, i.Last = min(i.First, f.UnixNano), max(i.Last, f.UnixNano)
+		i.Packets++
+		i.OriginalBytes += uint64(f.OrigLen)
+		i.ContentBytes += uint64(len(f.Data))
+		d.linkTypes[f.LinkType]++
+		over.add(span{f.UnixNano, f.UnixNano, 1, uint64(f.OrigLen), 0})
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/extract"
+	"github.com/tunrec/tunrec/rotate"
+)
+
+// What slice, cat and convert have in common: arguments, the files that they
+// read, and the file that they write.
+
+// arguments returns the words that are no flags, and sets the flags that stand
+// behind or between them, where the library does not look for them.
+func arguments(c *cli.Context) (words []string, err error) {
+	rest := c.Args().Slice()
+	for len(rest) > 0 {
+		arg := rest[0]
+		rest = rest[1:]
+		if !strings.HasPrefix(arg, "-") || arg == "-" {
+			words = append(words, arg)
+			continue
+		}
+		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		_, isBool := lookupFlag(c, name).(*cli.BoolFlag)
+		switch {
+		case lookupFlag(c, name) == nil:
+			return nil, usageError(fmt.Errorf("unknown flag %s", arg), "a file that is named so is ./"+arg)
+		case hasValue:
+		case isBool:
+			value = "true"
+		case len(rest) == 0:
+			return nil, usageError(fmt.Errorf("%s needs a value", arg), "tunrec --help lists the flags")
+		default:
+			value, rest = rest[0], rest[1:]
+		}
+		if err := c.Set(name, value); err != nil {
+			return nil, usageError(fmt.Errorf("%s %q: %w", dashed(name), value, err), "tunrec --help lists the flags")
+		}
+	}
+	return words, nil
+}
+
+// withArguments is the context with other words behind its flags.
+func withArguments(c *cli.Context, words []string) *cli.Context {
+	set := flag.NewFlagSet(c.Command.Name, flag.ContinueOnError)
+	set.Parse(append([]string{"--"}, words...)) // it has no flags, so no errors
+	return cli.NewContext(c.App, set, c)
+}
+
+func lookupFlag(c *cli.Context, name string) cli.Flag {
+	for _, f := range c.Command.Flags {
+		for _, n := range f.Names() {
+			if n == name {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// inputs are the captures that a command reads.
+type inputs struct {
+	files []*extract.File
+	bad   int // files of a directory that are captures and could not be read
+}
+
+// openInputs looks at the captures that the words name. One that is named and
+// cannot be read is an error; of those found in a directory the others are
+// taken.
+func openInputs(words []string, ui *ui) (*inputs, error) {
+	found, errs := findCaptures(slices.DeleteFunc(slices.Clone(words), isStdin))
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	if slices.ContainsFunc(words, isStdin) {
+		found = append(found, listed{name: "-", named: true})
+	}
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.name
+	}
+	in, foreign := &inputs{}, 0
+	files, errs := extract.InspectAll(names)
+	for i, f := range files {
+		switch err := errs[i]; {
+		case err != nil && found[i].named:
+			return nil, err
+		case errors.Is(err, fs.ErrNotExist): // removed since it was found
+		case errors.Is(err, io.ErrUnexpectedEOF) && isOpen(names[i]): // its header is on the way
+		case err != nil:
+			printError(err)
+			in.bad++
+		case f.Foreign != nil && !found[i].named:
+			foreign++
+		default:
+			if f.Foreign != nil {
+				f.Info.Section.InterfaceName = fileStem(f.Name)
+			}
+			in.files = append(in.files, f)
+			sayHowRead(f, ui)
+		}
+	}
+	if foreign > 0 {
+		ui.say("%d left out that tunrec has not made (a file that is named is read)", foreign)
+	}
+	if len(in.files) == 0 {
+		return nil, fmt.Errorf("%s: no capture file is there that can be read", strings.Join(words, ", "))
+	}
+	return in, nil
+}
+
+func isStdin(word string) bool { return word == "-" }
+
+// sayHowRead says where a file cannot be read by its index.
+func sayHowRead(f *extract.File, ui *ui) {
+	switch damage := f.Info.Damage; {
+	case f.Foreign != nil && f.Name == "-":
+	case f.Foreign != nil:
+		ui.say("%s: not made by tunrec or without its marks: it is read from its begin", f.Name)
+	case damage != nil && !isOpen(f.Name):
+		ui.say("%v: it is read as far as it goes", damage)
+	}
+}
+
+// isOpen tells whether a recorder is writing the file.
+func isOpen(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return isLocked(f)
+}
+
+// extractTo runs an extraction into the file that -o names, or to standard
+// output, and says what was written.
+func extractTo(in *inputs, out output, format extract.Format, o extract.Options, ui *ui, sync bool) error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(softMemoryLimit)
+	damaged := 0
+	o.Damaged = func(err error) {
+		const shown = 10
+		if damaged++; damaged <= shown {
+			printError(err)
+		} else if damaged == shown+1 {
+			printError(errors.New("further damage is only counted"))
+		}
+	}
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	format.Section.Application = "tunrec " + version
+	result, err := extractInto(ctx, in, out, format, o, sync)
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted: the output is not complete, no file of it was kept")
+	}
+	if err != nil {
+		return err
+	}
+	if skipped := result.Skipped.String(); skipped != "" {
+		ui.say("%s", skipped)
+	}
+	if out.form != capfile.Stream {
+		ui.say("%s: %s", out.name, summary(result))
+	}
+	if n := damaged + in.bad; n > 0 {
+		return fmt.Errorf("parts of the input could not be read (%d); the rest is written", n)
+	}
+	return nil
+}
+
+// A slice is short, and little of its memory is in use at a time: the collector
+// may be lazy. It works harder before a hostile file, or one of the largest
+// chunks, takes 256 MB.
+const (
+	gcPercent       = 400
+	softMemoryLimit = 160 << 20
+)
+
+// extractInto makes the output and fills it. An output that could not be
+// completed is removed.
+func extractInto(ctx context.Context, in *inputs, out output, format extract.Format, o extract.Options, sync bool) (extract.Result, error) {
+	if out.form == capfile.Stream && !format.Frames {
+		return extract.Run(ctx, in.files, streamFile{os.Stdout}, format, o)
+	}
+	owner, err := parseOwner("")
+	if err != nil {
+		return extract.Result{}, err
+	}
+	f, err := rotate.Create(out.name, rotate.CreateOptions{Owner: owner})
+	if err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = hinted(fmt.Errorf("%s exists already", out.name), "choose another -o")
+		} else {
+			err = createError(err, out.name)
+		}
+		return extract.Result{}, err
+	}
+	result, err := extract.Run(ctx, in.files, f, format, o)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err != nil {
+		return result, errors.Join(err, f.Discard())
+	}
+	return result, f.Close()
+}
+
+// streamFile is standard output as a capfile.File, which never cuts it back.
+type streamFile struct{ *os.File }
+
+func (streamFile) Truncate(int64) error { return errors.ErrUnsupported }
+
+// summary says what an extraction has written.
+func summary(r extract.Result) string {
+	text := packets(r.Packets)
+	if r.Packets > 0 {
+		text += fmt.Sprintf(", %s to %s", stamp(r.First), stamp(r.Last))
+	}
+	if r.Copied > 0 {
+		text += fmt.Sprintf("; %s of %s chunks copied as they were", count(r.Copied), count(r.Chunks))
+	}
+	return text
+}

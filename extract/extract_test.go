@@ -1,0 +1,522 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/filter"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+var zstdFormat = Format{Form: capfile.Zstd, Method: capfile.Fastest, Section: pcapng.Section{Application: "tunrec test"}}
+
+var formats = map[string]Format{
+	"zstd":   zstdFormat,
+	"plain":  {Form: capfile.Plain, Section: zstdFormat.Section},
+	"stream": {Form: capfile.Stream, Section: zstdFormat.Section},
+	"best":   {Form: capfile.Zstd, Method: capfile.Best, Recompress: true, Section: zstdFormat.Section},
+	"frames": {Frames: true, Method: capfile.Fastest, Section: zstdFormat.Section},
+}
+
+func (f Format) hasIndex() bool { return !f.Frames && f.Form != capfile.Stream }
+
+// tsharkTimes lists time and identification of the packets that match.
+func tsharkTimes(t *testing.T, name, display string) string {
+	t.Helper()
+	return tool(t, "tshark", "-n", "-r", name, "-Y", display, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.id")
+}
+
+func seconds(unixNano int64) string { return fmt.Sprintf("%d.%09d", unixNano/1e9, unixNano%1e9) }
+
+func lines(packets []packet) string {
+	var b strings.Builder
+	for _, p := range packets {
+		fmt.Fprintf(&b, "%s\t0x%04x\n", seconds(p.unixNano), p.id)
+	}
+	return b.String()
+}
+
+// TestRanges takes 200 random ranges out of a file, and compares them with what
+// tshark lists of it; some of them by a display filter.
+func TestRanges(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var chunks [][]packet
+	at, id := begin, uint16(0)
+	for range 40 {
+		n := rnd.IntN(40)
+		packets := run(id, n, at, rnd.Int64N(1e9))
+		if n > 0 {
+			at = packets[n-1].unixNano + rnd.Int64N(3e9)
+		}
+		id += uint16(n)
+		chunks = append(chunks, packets)
+	}
+	name := making{}.record(t, chunks...)
+	want := strings.SplitAfter(strings.TrimSpace(tsharkTimes(t, name, "ip")), "\n")
+	want[len(want)-1] += "\n"
+	all := slices.Concat(chunks...)
+	if len(want) != len(all) {
+		t.Fatalf("tshark lists %d packets of %d", len(want), len(all))
+	}
+	for i := range 200 {
+		o := Everything
+		o.From = begin - 5e9 + rnd.Int64N(at-begin+10e9)
+		o.To = o.From + 1 + rnd.Int64N(30e9)
+		if i%4 == 0 { // edges: exactly at packets
+			a, b := rnd.IntN(len(all)), rnd.IntN(len(all))
+			o.From, o.To = all[min(a, b)].unixNano, all[max(a, b)].unixNano+int64(i%8/4)
+		}
+		_, file := extracted(t, []string{name}, zstdFormat, o)
+		got, _ := readBack(t, file, true)
+		var listed string
+		for i, p := range all {
+			if o.From <= p.unixNano && p.unixNano < o.To {
+				listed += want[i]
+			}
+		}
+		if i < 10 {
+			display := fmt.Sprintf("frame.time_epoch >= %s and frame.time_epoch < %s", seconds(o.From), seconds(o.To))
+			if byFilter := tsharkTimes(t, name, display); byFilter != listed {
+				t.Fatalf("tshark -Y %q lists\n%snot\n%s", display, byFilter, listed)
+			}
+			if bySlice := tsharkTimes(t, save(t, file), "ip"); bySlice != listed {
+				t.Fatalf("tshark lists of the slice\n%snot\n%s", bySlice, listed)
+			}
+		}
+		if lines(got) != listed {
+			t.Fatalf("%s to %s:\n%swant\n%s", seconds(o.From), seconds(o.To), lines(got), listed)
+		}
+	}
+}
+
+// TestFormats: all packets in every form, of files of every form.
+func TestFormats(t *testing.T) {
+	packets := slices.Concat(run(0, 500, begin, 1e6), run(500, 700, begin+1e9, 1e6))
+	for _, from := range []making{{}, {method: capfile.Best, window: 8 << 20}, {form: capfile.Plain}, {form: capfile.Stream}, {cut: 100}} {
+		name := from.record(t, packets[:500], nil, packets[500:])
+		for to, format := range formats {
+			t.Run(fmt.Sprintf("%v %d to %s", from.form, from.window, to), func(t *testing.T) {
+				result, file := extracted(t, []string{name}, format, Everything)
+				got, _ := readBack(t, file, format.hasIndex())
+				if !slices.Equal(got, packets) || result.Packets != uint64(len(packets)) {
+					t.Fatalf("%d packets, result %+v", len(got), result)
+				}
+				if copied := to == "zstd" && from.form == capfile.Zstd; copied != (result.Copied > 0) {
+					t.Errorf("%d chunks were copied as they were", result.Copied)
+				}
+				if to == "frames" { // tshark before 4.4 reads the first one alone
+					tool(t, "zstd", "-tq", save(t, file))
+				} else if n := strings.Count(tsharkTimes(t, save(t, file), "ip"), "\n"); n != len(packets) {
+					t.Errorf("tshark sees %d packets", n)
+				}
+			})
+		}
+	}
+}
+
+// TestMixedWindows: chunks of files with different windows stand in one.
+func TestMixedWindows(t *testing.T) {
+	var names []string
+	var want []packet
+	for i := range 4 {
+		packets := run(uint16(i*3000), 3000, begin+int64(i)*1e10, 1e6)
+		names = append(names, making{method: capfile.Default, window: 1 << (20 + i)}.record(t, packets))
+		want = append(want, packets...)
+	}
+	result, file := extracted(t, names, zstdFormat, Everything)
+	if got, _ := readBack(t, file, true); !slices.Equal(got, want) || result.Copied != 4 {
+		t.Fatalf("%d packets, %+v", len(got), result)
+	}
+	tool(t, "zstd", "-tq", save(t, file))
+}
+
+// TestMerge merges random files, and compares with mergecap.
+func TestMerge(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for round := range 8 {
+		var names []string
+		for i := range 1 + rnd.IntN(6) {
+			var chunks [][]packet
+			at := begin + rnd.Int64N(20e9)
+			for j := range rnd.IntN(8) {
+				n := rnd.IntN(30)
+				// Distances of 7 and 11 and so on: no two packets at the same time.
+				chunks = append(chunks, run(uint16(i*10000+j*100), n, at+int64(i), 10+10*rnd.Int64N(1e7)))
+				if n > 0 {
+					at = (chunks[j][n-1].unixNano/10 + 1 + rnd.Int64N(1e8)) * 10
+				}
+			}
+			m := making{form: []capfile.Form{capfile.Zstd, capfile.Plain, capfile.Stream}[rnd.IntN(3)]}
+			names = append(names, m.record(t, chunks...))
+		}
+		merged := t.TempDir() + "/merged.pcapng"
+		tool(t, "mergecap", slices.Concat([]string{"-w", merged}, names)...)
+		want := tsharkTimes(t, merged, "ip")
+		for _, format := range formats {
+			_, file := extracted(t, names, format, Everything)
+			if got, _ := readBack(t, file, format.hasIndex()); lines(got) != want {
+				t.Fatalf("round %d: %d files:\n%swant\n%s", round, len(names), lines(got), want)
+			}
+		}
+	}
+}
+
+// TestClockSetBack: where the clock was set back, a file's packets keep their
+// order, alone and merged with others.
+func TestClockSetBack(t *testing.T) {
+	stepped := slices.Concat(run(0, 20, begin+10e9, 1e8), run(20, 20, begin, 1e8), run(40, 20, begin+20e9, 1e8))
+	name := making{}.record(t, stepped[:10], stepped[10:30], stepped[30:45], stepped[45:])
+	other := making{}.record(t, run(1000, 50, begin, 5e8))
+	for _, names := range [][]string{{name}, {name, other}, {other, name}} {
+		_, file := extracted(t, names, zstdFormat, Everything)
+		got, _ := readBack(t, file, true)
+		got = slices.DeleteFunc(got, func(p packet) bool { return p.id >= 1000 })
+		if !slices.Equal(got, stepped) {
+			t.Fatalf("%d files:\n%swant\n%s", len(names), lines(got), lines(stepped))
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	packets := run(0, 300, begin, 1e6)
+	name := making{}.record(t, packets[:100], packets[100:200], packets[200:])
+	for _, n := range []int{1, 99, 100, 101, 199, 200, 201, 299, 300, 301} {
+		o := Everything
+		o.Count = uint64(n)
+		result, file := extracted(t, []string{name}, zstdFormat, o)
+		got, _ := readBack(t, file, true)
+		if want := packets[:min(n, 300)]; !slices.Equal(got, want) || result.Packets != uint64(len(want)) {
+			t.Fatalf("--count %d: %d packets, %+v", n, len(got), result)
+		}
+	}
+}
+
+// TestFilter takes what a filter takes, packs it, and counts the rest.
+func TestFilter(t *testing.T) {
+	packets := run(0, 1000, begin, 1e6)
+	name := making{}.record(t, packets[:300], packets[300:600], packets[600:])
+	p, err := filter.Compile("ip[4:2] % 10 = 3", filter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Everything
+	o.Match, o.From, o.To = p.Match, packets[100].unixNano, packets[900].unixNano
+	result, file := extracted(t, []string{name}, zstdFormat, o)
+	got, s := readBack(t, file, true)
+	var want []packet
+	for _, p := range packets[100:900] {
+		if p.id%10 == 3 {
+			want = append(want, p)
+		}
+	}
+	if !slices.Equal(got, want) || result.Chunks != 1 {
+		t.Fatalf("%d packets, %+v", len(got), result)
+	}
+	if s.Received != 800 || s.FilterAccept != 80 || s.Delivered != 80 {
+		t.Fatalf("statistics %+v", s)
+	}
+}
+
+// TestLosses: what a file says of losses is kept, in every form that is merged
+// or cut.
+func TestLosses(t *testing.T) {
+	packets := run(0, 300, begin, 1e6)
+	m := making{
+		end:    capfile.End{Start: begin - 5, Stop: begin + 1e12, Lost: 1000},
+		counts: func(e *capfile.Entry) { e.Filtered, e.DroppedByQueue, e.Dropped = 1, 10, 100 },
+	}
+	name := m.record(t, packets[:100], nil, packets[100:], nil)
+	want := pcapng.Statistics{Start: begin - 5, End: begin + 1e12, Received: 300 + 4*111 + 1000,
+		Dropped: 4*110 + 1000, FilterAccept: 300 + 4*100 + 1000, OSDropped: 40, Delivered: 300}
+	for _, to := range []string{"zstd", "plain", "best"} {
+		_, file := extracted(t, []string{name}, formats[to], Everything)
+		if _, got := readBack(t, file, true); got != want {
+			t.Errorf("%s: statistics %+v\nwant %+v", to, got, want)
+		}
+	}
+	o := Everything
+	o.From = packets[150].unixNano // a part of the second chunk with packets, and the end
+	_, file := extracted(t, []string{name}, zstdFormat, o)
+	want = pcapng.Statistics{Start: o.From, End: begin + 1e12, Received: 150 + 2*111 + 1000,
+		Dropped: 2*110 + 1000, FilterAccept: 150 + 2*100 + 1000, OSDropped: 20, Delivered: 150}
+	if _, got := readBack(t, file, true); got != want {
+		t.Errorf("from the middle: statistics %+v\nwant %+v", got, want)
+	}
+}
+
+// TestDamage: a chunk with a wrong byte is left out and told.
+func TestDamage(t *testing.T) {
+	packets := run(0, 300, begin, 1e6)
+	for _, form := range []capfile.Form{capfile.Zstd, capfile.Plain} {
+		name := making{form: form}.record(t, packets[:100], packets[100:200], packets[200:])
+		r, err := capfile.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entries []capfile.Entry
+		for e := range r.Chunks() {
+			entries = append(entries, e)
+		}
+		r.Close()
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file[entries[1].FileOffset+uint64(entries[1].StoredLen)/2] ^= 0x10
+		o := Everything
+		var told []error
+		o.Damaged = func(err error) { told = append(told, err) }
+		result, out := extracted(t, []string{save(t, file)}, zstdFormat, o)
+		got, _ := readBack(t, out, true)
+		if !slices.Equal(got, slices.Concat(packets[:100], packets[200:])) || result.Damaged != 1 || len(told) != 1 {
+			t.Fatalf("%v: %d packets, told %v", form, len(got), told)
+		}
+		if at := strconv.Itoa(int(entries[1].FileOffset)); !strings.Contains(told[0].Error(), at) {
+			t.Errorf("%v does not say byte %s", told[0], at)
+		}
+	}
+}
+
+// TestForeign reads what others have made: the sum over the test captures.
+func TestForeign(t *testing.T) {
+	files := map[string]int{"dns.pcap": 16, "http.pcap": 18, "tls.pcapng": 55, "sizes.pcap": 18, "snaplen.pcap": 34, "null.pcap": 24, "icmp.ns.pcap": 12}
+	for name, want := range files {
+		result, _ := extracted(t, []string{"../testdata/pcaps/" + name}, zstdFormat, Everything)
+		if name == "sizes.pcap" {
+			want = int(result.Packets + result.Skipped.Total())
+			if want != 20 {
+				t.Errorf("%s: %+v", name, result)
+			}
+			continue
+		}
+		if result.Packets != uint64(want) {
+			t.Errorf("%s: %+v, want %d packets", name, result, want)
+		}
+	}
+	result, _ := extracted(t, []string{"../testdata/pcaps/ethernet.pcap"}, zstdFormat, Everything)
+	if result.Packets+result.Skipped.Total() != 28 || result.Skipped.Total() == 0 {
+		t.Errorf("ethernet.pcap: %+v", result)
+	}
+	first, last, err := Span(inspect(t, "../testdata/pcaps/dns.pcap"))
+	if err != nil || first >= last {
+		t.Errorf("span of dns.pcap: %d to %d, %v", first, last, err)
+	}
+	o := Everything
+	o.From, o.To = first, last
+	if result, _ := extracted(t, []string{"../testdata/pcaps/dns.pcap"}, zstdFormat, o); result.Packets != 15 {
+		t.Errorf("all of dns.pcap but the last packet: %+v", result)
+	}
+}
+
+// TestForeignCut: a file of others that is cut off gives what is before.
+func TestForeignCut(t *testing.T) {
+	file, err := os.ReadFile("../testdata/pcaps/dns.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []error
+	o := Everything
+	o.Damaged = func(err error) { told = append(told, err) }
+	for to, format := range formats {
+		told = nil
+		result, _ := extracted(t, []string{save(t, file[:len(file)-1])}, format, o)
+		if result.Packets != 15 || len(told) != 1 {
+			t.Fatalf("%s: %+v, told %v", to, result, told)
+		}
+	}
+}
+
+// TestTooManyAtOnce: files of the same time that need too much memory to be
+// merged are refused.
+func TestTooManyAtOnce(t *testing.T) {
+	chunk := make([]packet, 1000)
+	for i := range chunk {
+		chunk[i] = packet{begin + int64(i)*1e9, uint16(i), 2000}
+	}
+	name := making{}.record(t, chunk)
+	names := slices.Repeat([]string{name}, 40)
+	var out memFile
+	_, err := Run(context.Background(), inspect(t, names...), &out, zstdFormat, Everything)
+	if err == nil || !strings.Contains(err.Error(), "packets of the same time") {
+		t.Fatalf("40 times 2 MB at once: %v", err)
+	}
+}
+
+// fullFile fails its nth write.
+type fullFile struct {
+	memFile
+	left int
+}
+
+var errFull = errors.New("no space left on device")
+
+func (f *fullFile) Write(b []byte) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, errFull
+	}
+	return f.memFile.Write(b)
+}
+
+// TestWriteFails fails every write in turn, and looks for goroutines and files
+// that stay behind.
+func TestWriteFails(t *testing.T) {
+	var chunks [][]packet
+	for i := range 20 {
+		chunks = append(chunks, run(uint16(i*10), 10, begin+int64(i)*1e9, 1e6))
+	}
+	files := inspect(t, making{}.record(t, chunks...), making{form: capfile.Plain}.record(t, chunks...))
+	goroutines, descriptors := runtime.NumGoroutine(), openFiles(t)
+	for to, format := range formats {
+		for n := range 3 {
+			if _, err := Run(context.Background(), files, &fullFile{left: n}, format, Everything); !errors.Is(err, errFull) && !(n == 2 && err == nil) && !(to == "stream" && err == nil) {
+				t.Fatalf("%s: write %d fails: %v", to, n, err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Run(ctx, files, &memFile{}, zstdFormat, Everything); !errors.Is(err, context.Canceled) {
+		t.Fatalf("canceled: %v", err)
+	}
+	if n := openFiles(t); n != descriptors {
+		t.Errorf("%d files are open, %d were", n, descriptors)
+	}
+	for range 1000 { // those that have sent their result are on their way out
+		if runtime.NumGoroutine() <= goroutines {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("%d goroutines, %d were there", runtime.NumGoroutine(), goroutines)
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestFrames: every frame decodes alone, and none ends where Wireshark stumbles.
+func TestFrames(t *testing.T) {
+	var out memFile
+	f, err := newFrames(&out, capfile.Fastest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content []byte
+	for i := range 2000 {
+		rnd := rand.New(rand.NewPCG(uint64(i), 5))
+		b := make([]byte, 1+rnd.IntN(40000))
+		for i := range b {
+			b[i] = byte(rnd.Uint32())
+		}
+		content = append(content, b...)
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := tool(t, "zstd", "-dcq", save(t, out.Bytes())); d != string(content) {
+		t.Fatal("frames decode to something else")
+	}
+}
+
+// TestFramesPadding writes a frame that would end 1, 2 and 3 bytes before the
+// end of a window.
+func TestFramesPadding(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 7))
+	for short := range uint64(6) {
+		var out memFile
+		f, err := newFrames(&out, capfile.Fastest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 1000)
+		for i := range b {
+			b[i] = byte(rnd.Uint32())
+		}
+		frame := f.encoder.EncodeAll(b, nil)
+		f.mark(0)
+		f.offset = readWindow - uint64(len(frame)) - short
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		padded := out.Len() > len(frame)
+		if want := short >= 1 && short <= 3; padded != want {
+			t.Errorf("a frame that ends %d bytes before the end of the window is padded: %v", short, padded)
+		}
+		if d := tool(t, "zstd", "-dcq", save(t, out.Bytes())); d != string(b) {
+			t.Errorf("a padded frame decodes to %d other bytes", len(d))
+		}
+	}
+}
+
+func TestSection(t *testing.T) {
+	files := make([]*File, 3)
+	for i := range files {
+		files[i] = &File{}
+		files[i].Info.Section = pcapng.Section{InterfaceName: "tun0", Comment: strings.Repeat("x", i), Snaplen: uint32(100 + i)}
+	}
+	files[2].Info.Section.InterfaceName = "tun1"
+	want := pcapng.Section{InterfaceName: "tun0, tun1", Comment: "x, xx", Snaplen: 102}
+	if got := Section(files); got != want {
+		t.Errorf("section %+v", got)
+	}
+	files[1].Info.Section.Snaplen = 0
+	files[0].Info.Section.Comment = strings.Repeat("y", pcapng.MaxOptionLen-10)
+	got := Section(files)
+	if _, err := got.Encode(); err != nil || got.Snaplen != 0 {
+		t.Errorf("snaplen %d, %v", got.Snaplen, err)
+	}
+}
+
+// FuzzRun gives Run files from strangers: it ends, and what it writes is whole.
+func FuzzRun(f *testing.F) {
+	packets := run(0, 30, begin, 1e6)
+	for _, m := range []making{{}, {form: capfile.Plain}, {cut: 50}, {form: capfile.Stream}} {
+		file, err := os.ReadFile(m.record(f, packets[:10], nil, packets[10:]))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		in, err := Inspect(save(t, file))
+		if err != nil {
+			return
+		}
+		for _, format := range []Format{zstdFormat, formats["plain"]} {
+			var out memFile
+			result, err := Run(context.Background(), []*File{in, in}, &out, format, Options{From: begin + 2e6, To: math.MaxInt64})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := capfile.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+			if err != nil || r.Info().Damage != nil {
+				t.Fatalf("the output: %v, %v", err, r.Info().Damage)
+			}
+			n := uint64(0)
+			for _, err := range r.Packets(math.MinInt64, math.MaxInt64) {
+				if n++; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n != result.Packets {
+				t.Fatalf("%d packets in the output, not %d", n, result.Packets)
+			}
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package extract
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"slices"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+	"github.com/tunrec/tunrec/replay"
+)
+
+// File is a capture file that packets can be taken from.
+type File struct {
+	Name string
+	// Info is what the file says of itself. Of a file that is not by tunrec it
+	// has only Section, and First: the time of the first packet in it.
+	Info capfile.Info
+	// Foreign says why the file has no index to be read by, where that is so:
+	// it was not made by tunrec, or is a saved stream.
+	Foreign error
+
+	window int
+	stdin  *replay.Reader
+}
+
+// Inspect looks at the capture file at path; "-" is standard input. The error
+// is one of opening or reading it, or says what else it is.
+func Inspect(path string) (*File, error) {
+	if path == "-" {
+		r, err := replay.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		f := &File{Name: path, Foreign: errors.New("standard input is a stream"), stdin: r}
+		f.Info.First = math.MinInt64
+		f.Info.Section = foreignSection
+		return f, nil
+	}
+	r, err := capfile.Open(path)
+	if errors.Is(err, capfile.ErrForeign) {
+		return inspectForeign(path, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return &File{Name: path, Info: r.Info(), window: r.WindowBytes()}, nil
+}
+
+func inspectForeign(path string, foreign error) (*File, error) {
+	f := &File{Name: path, Foreign: foreign}
+	f.Info.Section = foreignSection
+	for p, err := range f.packets() {
+		var damage *replay.DamageError
+		if err != nil && !errors.As(err, &damage) {
+			return nil, err
+		}
+		f.Info.First = p.UnixNano
+		break
+	}
+	return f, nil
+}
+
+// foreignSection describes what others have captured. Of which interface it is,
+// the caller may know.
+var foreignSection = pcapng.Section{InterfaceDescription: "tunrec: packets from a capture file"}
+
+// InspectAll is Inspect for several files, some at a time: most of it is waiting
+// for the disk.
+func InspectAll(paths []string) ([]*File, []error) {
+	type inspected struct {
+		file *File
+		err  error
+	}
+	files, errs := make([]*File, 0, len(paths)), make([]error, 0, len(paths))
+	one := func(string) int64 { return 0 }
+	for i := range parallel(slices.Values(paths), one, func(path string) inspected {
+		f, err := Inspect(path)
+		return inspected{f, err}
+	}) {
+		files, errs = append(files, i.file), append(errs, i.err)
+	}
+	return files, errs
+}
+
+// Span returns the earliest and the latest time stamp of files. Those that are
+// not by tunrec are read for it, to their end or their damage; of standard
+// input it is not known (fs.ErrInvalid).
+func Span(files []*File) (first, last int64, err error) {
+	first, last = math.MaxInt64, math.MinInt64
+	for _, f := range files {
+		switch {
+		case f.stdin != nil:
+			return 0, 0, fs.ErrInvalid
+		case f.Foreign != nil:
+			for p, err := range f.packets() {
+				if err != nil {
+					break // it will be said when its packets are taken
+				}
+				first, last = min(first, p.UnixNano), max(last, p.UnixNano)
+			}
+		case f.Info.Packets > 0:
+			first, last = min(first, f.Info.First), max(last, f.Info.Last)
+		}
+	}
+	return first, last, nil
+}
+
+// First returns the earliest time that is known without reading packets.
+func First(files []*File) int64 {
+	first := int64(math.MaxInt64)
+	for _, f := range files {
+		if f.Foreign != nil || f.Info.Packets > 0 {
+			first = min(first, f.Info.First)
+		}
+	}
+	return first
+}
+
+func byFirst(a, b *File) int { return cmp.Compare(a.Info.First, b.Info.First) }
+
+// isEOF tells the end of a foreign file.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -1,0 +1,117 @@
+package extract
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+const (
+	slabBytes      = 1 << 20 // content of a chunk that is made here, or about that
+	maxPacket      = 262144  // longest packet that is read, libpcap's limit
+	maxPacketBlock = maxPacket + pcapng.PacketOverhead
+)
+
+// piece is a chunk on its way.
+type piece struct {
+	file   *File
+	reader *reader // holds the chunk, until load
+	entry  capfile.Entry
+	key    int64 // see cursor
+
+	earliest, latest int64
+	chunk            *capfile.Chunk // nil until load
+	whole            bool           // the chunk is as in its file
+	rest             []byte         // in weave: packets that were not put out
+
+	ready  bool // chunk can be written as it is
+	err    error
+	memory *memory
+}
+
+// memory is what a piece stands in.
+type memory struct {
+	buffer  capfile.Buffer
+	slab    []byte // of packets that are put together here
+	encoded []byte // what they are compressed into
+}
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// free gives the memory of a piece back, unless it has grown for an uncommonly
+// large chunk.
+func (p *piece) free() {
+	const common = 2*frameBytes + capfile.MarkLen*2
+	if p.memory != nil && p.weight() <= common {
+		memories.Put(p.memory)
+	}
+	p.memory, p.chunk = nil, nil
+}
+
+// weight is about how many bytes of memory the piece takes.
+func (p *piece) weight() int64 {
+	if p.chunk != nil {
+		return 2 * int64(len(p.chunk.Buf))
+	}
+	return int64(p.entry.StoredLen) + int64(p.entry.ContentLen)
+}
+
+// load reads the piece's chunk and takes out the packets that are not asked
+// for.
+func (x *extraction) load(p *piece) *piece {
+	if p.reader != nil {
+		p.memory = memories.Get().(*memory)
+		p.chunk, p.err = p.reader.LoadChunk(p.entry, &p.memory.buffer)
+		x.release(p.reader)
+		p.reader = nil
+	}
+	if p.chunk == nil {
+		return p
+	}
+	if err := x.pick(p); err != nil {
+		p.chunk, p.err = nil, fmt.Errorf("%s is damaged at byte %d: the chunk that begins there %w", p.file.Name, p.entry.FileOffset, err)
+	}
+	return p
+}
+
+// pick takes out of the piece's chunk the packets that are not asked for. It
+// fails where the chunk is not what its entry says.
+func (x *extraction) pick(p *piece) error {
+	c := p.chunk
+	content, kept := c.Content(), 0
+	var all, picked capfile.Entry
+	for at := 0; at < len(content); {
+		packet, n, ok := pcapng.ParsePacket(content[at:])
+		if !ok {
+			return fmt.Errorf("has no packet block at byte %d of its content", at)
+		}
+		block := content[at : at+n]
+		at += n
+		all.Add(packet.UnixNano, packet.OrigLen)
+		if !x.has(packet.UnixNano) {
+			continue
+		}
+		if x.Match != nil && !x.Match(block[pcapng.PacketHeaderLen:][:packet.CapLen:packet.CapLen], packet.OrigLen) {
+			picked.Filtered++
+			continue
+		}
+		picked.Add(packet.UnixNano, packet.OrigLen)
+		if kept < at-n {
+			copy(content[kept:], block)
+		}
+		kept += n
+	}
+	e := &c.Entry
+	if all.Packets != e.Packets || all.Earliest != e.Earliest || all.Latest != e.Latest || all.OriginalBytes != e.OriginalBytes {
+		return fmt.Errorf("has %d packets of %d bytes, not the %d of %d bytes that its mark says",
+			all.Packets, all.OriginalBytes, e.Packets, e.OriginalBytes)
+	}
+	p.whole = kept == len(content)
+	if !p.whole {
+		picked.AddCounts(e)
+		c.Entry, c.Buf = picked, c.Buf[:capfile.MarkLen+kept]
+	}
+	return nil
+}

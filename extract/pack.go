@@ -1,0 +1,185 @@
+package extract
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// maxMerged bounds the memory of chunks that are merged, one of each file that
+// has packets of the same time.
+const maxMerged = 64 << 20
+
+// packed puts the packets of the loaded pieces, which come by their keys, in
+// order and into chunks.
+func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
+	return func(yield func(*piece) bool) {
+		w := &weaver{packer: packer{x: x, yield: yield, left: x.Count}}
+		if w.left == 0 {
+			w.left = math.MaxUint64
+		}
+		for p := range pieces {
+			if p.err != nil {
+				x.result.Damaged++
+				if x.Damaged != nil {
+					x.Damaged(p.err)
+				}
+				p.err = nil // there may be packets before the damage
+			}
+			if p.chunk == nil {
+				continue
+			}
+			if !w.drain(p.key) {
+				return
+			}
+			p.rest = p.chunk.Content()
+			w.merged += len(p.rest)
+			if w.pieces = append(w.pieces, p); w.merged > maxMerged {
+				x.err = fmt.Errorf("%d files have packets of the same time: too many to be merged at once (%d MiB)", len(w.pieces), maxMerged>>20)
+				return
+			}
+		}
+		if w.drain(math.MaxInt64) {
+			w.flush()
+		}
+	}
+}
+
+// weaver merges the pieces that overlap in time.
+type weaver struct {
+	packer
+	pieces []*piece
+	merged int // bytes of their contents
+}
+
+// drain puts out the packets up to a time: nothing earlier is to come. It
+// returns false when it is enough.
+func (w *weaver) drain(until int64) bool {
+	for len(w.pieces) > 0 {
+		first, second := w.heads()
+		p := w.pieces[first]
+		if untouched := len(p.rest) == len(p.chunk.Content()); untouched && p.chunk.Latest <= min(until, second) {
+			w.remove(first)
+			if !w.chunk(p) {
+				return false
+			}
+			continue
+		}
+		if head(p) > until {
+			return true
+		}
+		for len(p.rest) > 0 && head(p) <= min(until, second) {
+			if !w.packet(p) {
+				return false
+			}
+		}
+		if len(p.rest) == 0 {
+			w.remove(first)
+			w.entry.AddCounts(&p.chunk.Entry)
+			p.free()
+		}
+	}
+	return true
+}
+
+// heads finds the piece whose next packet is the earliest, and the time of the
+// next one of another piece.
+func (w *weaver) heads() (first int, second int64) {
+	earliest := int64(math.MaxInt64)
+	second = math.MaxInt64
+	for i, p := range w.pieces {
+		switch t := head(p); {
+		case i == 0 || t < earliest:
+			first, earliest, second = i, t, earliest
+		default:
+			second = min(second, t)
+		}
+	}
+	return first, second
+}
+
+// head is the time of the piece's next packet; that of a piece without any has
+// come.
+func head(p *piece) int64 {
+	if len(p.rest) == 0 {
+		return math.MinInt64
+	}
+	packet, _, _ := pcapng.ParsePacket(p.rest) // pick has seen that it is one
+	return packet.UnixNano
+}
+
+func (w *weaver) remove(i int) {
+	w.merged -= len(w.pieces[i].chunk.Content())
+	w.pieces = slices.Delete(w.pieces, i, i+1)
+}
+
+// packer puts packets into chunks.
+type packer struct {
+	x     *extraction
+	yield func(*piece) bool
+	left  uint64 // packets that are still to be taken
+
+	memory *memory
+	slab   []byte // MarkLen bytes of room, then the packets; nil: none yet
+	entry  capfile.Entry
+}
+
+// chunk takes a piece as it is, where that makes no chunk smaller than it has
+// to be. Like packet, it returns false when it is enough.
+func (k *packer) chunk(p *piece) bool {
+	content := p.chunk.Content()
+	fits := k.slab != nil && len(k.slab)+len(content) <= capfile.MarkLen+slabBytes
+	if uint64(p.chunk.Packets) >= k.left || fits || k.x.format.repacks() || !p.whole {
+		for p.rest = content; len(p.rest) > 0; {
+			if !k.packet(p) {
+				return false
+			}
+		}
+		k.entry.AddCounts(&p.chunk.Entry)
+		p.free()
+		return true
+	}
+	k.left -= uint64(p.chunk.Packets)
+	p.ready = k.x.out.takes(p)
+	return k.flush() && k.yield(p)
+}
+
+// packet takes the next packet of a piece.
+func (k *packer) packet(p *piece) bool {
+	packet, n, _ := pcapng.ParsePacket(p.rest)
+	room := k.x.format.chunkBytes()
+	if k.slab != nil && len(k.slab)+n > capfile.MarkLen+room && !k.flush() {
+		return false
+	}
+	if k.slab == nil {
+		k.memory = memories.Get().(*memory)
+		k.slab = slices.Grow(k.memory.slab[:0], capfile.MarkLen+max(room, n))[:capfile.MarkLen]
+	}
+	k.slab = append(k.slab, p.rest[:n]...)
+	k.entry.Add(packet.UnixNano, packet.OrigLen)
+	p.rest = p.rest[n:]
+	if k.left--; k.left == 0 {
+		k.entry.AddCounts(&p.chunk.Entry)
+		k.flush()
+		return false
+	}
+	return true
+}
+
+// flush puts out what has been put together.
+func (k *packer) flush() bool {
+	if k.slab == nil && k.entry == (capfile.Entry{}) {
+		return true
+	}
+	if k.slab == nil { // counts alone
+		k.memory, k.slab = memories.Get().(*memory), make([]byte, capfile.MarkLen)
+	}
+	k.memory.slab = k.slab
+	p := &piece{chunk: &capfile.Chunk{Entry: k.entry, Buf: k.slab}, memory: k.memory}
+	k.memory, k.slab, k.entry = nil, nil, capfile.Entry{}
+	return k.yield(p)
+}

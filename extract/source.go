@@ -1,0 +1,184 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+	"github.com/tunrec/tunrec/replay"
+)
+
+// reader is an open file, closed when nobody reads it any more.
+type reader struct {
+	*capfile.Reader
+	users atomic.Int32
+}
+
+func (x *extraction) open(f *File) (*reader, error) {
+	r, err := capfile.Open(f.Name)
+	if err != nil {
+		return nil, err
+	}
+	opened := &reader{Reader: r}
+	opened.users.Store(1)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.readers[opened] = true
+	return opened, nil
+}
+
+func (x *extraction) release(r *reader) {
+	if r.users.Add(-1) > 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.readers, r)
+	r.Close() // it was only read
+}
+
+// closeReaders closes what an extraction that ended early has left open.
+func (x *extraction) closeReaders() {
+	for r := range x.readers {
+		r.Close()
+	}
+}
+
+// chunks goes through the chunks of a file that may hold packets of the range.
+// Those of a file by tunrec are not read yet.
+func (x *extraction) chunks(f *File) iter.Seq[*piece] {
+	if f.Foreign != nil {
+		return x.foreignChunks(f)
+	}
+	return func(yield func(*piece) bool) {
+		r, err := x.open(f)
+		if err != nil {
+			yield(&piece{file: f, err: err})
+			return
+		}
+		defer x.release(r)
+		dropped := uint64(0)
+		at := f.Info.First // time of what was before; a chunk without packets has no other
+		for e, err := range r.Chunks() {
+			if err != nil {
+				if !yield(&piece{file: f, err: err}) {
+					return
+				}
+				continue
+			}
+			dropped += e.DroppedByQueue + e.Dropped
+			p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at}
+			if e.Packets > 0 {
+				p.earliest, p.latest = e.Earliest, e.Latest
+				at = max(at, e.Latest)
+			}
+			if !x.touches(p.earliest, p.latest) {
+				continue
+			}
+			r.users.Add(1)
+			if !yield(p) {
+				return
+			}
+		}
+		if total := f.Info.Statistics.Dropped; x.has(at) && total > dropped {
+			x.lost += total - dropped
+		}
+	}
+}
+
+// foreignChunks makes chunks out of the packets of a file of others, and takes
+// out those that are not asked for right away.
+func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
+	return func(yield func(*piece) bool) {
+		r := f.stdin
+		if r == nil {
+			var err error
+			if r, err = replay.Open(f.Name); err != nil {
+				yield(&piece{file: f, err: err})
+				return
+			}
+		}
+		defer r.Close()
+		defer context.AfterFunc(x.ctx, r.Wake)()
+		for {
+			p := &piece{file: f, memory: memories.Get().(*memory)}
+			p.err = x.fill(r, p)
+			ended := p.err != nil
+			if isEOF(p.err) {
+				p.err = nil
+				for why, n := range r.Skipped() {
+					x.result.Skipped[why] += n
+				}
+			}
+			if p.earliest, p.latest = p.entry.Earliest, p.entry.Latest; p.entry.Packets == 0 && p.err == nil {
+				return
+			}
+			if !yield(p) || ended {
+				return
+			}
+		}
+	}
+}
+
+// fill reads packets into the piece until it is full.
+func (x *extraction) fill(r *replay.Reader, p *piece) error {
+	slab := p.memory.slab[:cap(p.memory.slab)]
+	if len(slab) < capfile.MarkLen+slabBytes+maxPacketBlock {
+		slab = make([]byte, capfile.MarkLen+slabBytes+maxPacketBlock)
+	}
+	at := capfile.MarkLen
+	defer func() {
+		p.memory.slab = slab
+		p.chunk = &capfile.Chunk{Entry: p.entry, Buf: slab[:at]}
+	}()
+	for at < capfile.MarkLen+slabBytes {
+		block := slab[at:]
+		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:maxPacket])
+		if err == nil && n == 0 {
+			if err = r.Wait(-1); err == nil {
+				err = x.ctx.Err()
+			}
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if x.has(unixNano) {
+			at += pcapng.PutPacket(block, n, origLen, unixNano)
+			p.entry.Add(unixNano, origLen)
+		}
+	}
+	return nil
+}
+
+// packets goes through the packets of a file of others; their data is not
+// kept.
+func (f *File) packets() iter.Seq2[capfile.Packet, error] {
+	return func(yield func(capfile.Packet, error) bool) {
+		r, err := replay.Open(f.Name)
+		if err != nil {
+			yield(capfile.Packet{}, err)
+			return
+		}
+		defer r.Close()
+		var head [1]byte
+		for {
+			n, _, unixNano, err := r.Next(head[:])
+			if isEOF(err) {
+				return
+			}
+			if n == 0 && err == nil {
+				err = fmt.Errorf("%s is a pipe: %w", f.Name, errors.ErrUnsupported)
+			}
+			if !yield(capfile.Packet{UnixNano: unixNano}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
