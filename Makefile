@@ -21,9 +21,10 @@ tools:
 test: tools
 	$(GO) test ./...
 
+# The packages in which goroutines meet.
 race:
 	scripts/install-tools $(TOOLS) gcc
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race ./recorder ./rotate ./tun ./replay ./extract ./internal/sdnotify ./cmd/tunrec
 
 cross:
 	set -e; for p in $(PLATFORMS); do \

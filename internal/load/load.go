@@ -32,8 +32,6 @@ const (
 	maxSegments = 128
 )
 
-var errUnsupported = errors.New("load: sending is supported on Linux only")
-
 // Config says what to send.
 type Config struct {
 	Dst              netip.AddrPort

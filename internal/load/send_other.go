@@ -2,6 +2,11 @@
 
 package load
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+var errUnsupported = errors.New("load: sending is supported on Linux only")
 
 func send(context.Context, Config) (Result, error) { return Result{}, errUnsupported }

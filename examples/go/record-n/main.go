@@ -81,7 +81,7 @@ func newRecorder(ctx context.Context, device *tun.Device, name string, packets u
 			Section: pcapng.Section{Application: "record-n", InterfaceName: device.Name()},
 		},
 		GiveUp: ctx,
-		Event:    func(any) {},
+		Event:  func(any) {},
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Discard())
