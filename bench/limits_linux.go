@@ -30,7 +30,7 @@ const (
 // left of a recorder where it only reads and stamps.
 func bare(name string) error {
 	runtime.LockOSThread()
-	d, err := tun.Open(tun.Config{Name: name})
+	d, err := tun.Open(tun.Config{Name: name, Ingest: tun.IngestRead})
 	if err != nil {
 		return err
 	}

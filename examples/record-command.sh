@@ -46,7 +46,7 @@ finish() {
 
 # The route is the last thing that the recorder sets up; from then on packets
 # wait for it.
-until grep -q '^tunrec0[[:space:]]*00000000' /proc/net/route; do
+until grep -q '^tunrec0[[:space:]]*00000080' /proc/net/route; do
 	kill -0 "$recorder" 2>/dev/null || { finish; exit "$recorded"; }
 	sleep 0.1
 done

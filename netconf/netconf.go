@@ -2,12 +2,14 @@
 // and finds a pair of addresses that this machine does not use yet.
 //
 // A way through the files: netconf.go (what can be asked for), validate.go
-// (what is refused without looking at the machine), pair.go (the default
-// pair), netconf_linux.go and netconf_darwin.go (how the system is told),
-// request.go (the ioctl requests of macOS, byte by byte).
+// (what is refused without looking at the machine), check.go (what is refused
+// because of what the machine has; lifeline*.go, what it must not lose), pair.go
+// and reserve_*.go (the default pair), routes.go (which routes are added),
+// netconf_linux.go and netconf_darwin.go (how the system is told), request.go
+// (the ioctl requests of macOS, byte by byte).
 //
-// There is no undo: an address or a route goes with its device, so whoever
-// opened the device closes it when Apply fails.
+// There is no undo: nothing but the device is changed, and an address or a route
+// goes with its device, so whoever opened the device closes it when Apply fails.
 package netconf
 
 import (
@@ -64,7 +66,18 @@ type Config struct {
 	// Routes are the destinations, beside those of Addrs, that the system
 	// routes into the device, without bits set beyond their length. macOS
 	// needs an address of a route's family on the device.
+	//
+	// A default route, 0.0.0.0/0 or ::/0, is added as its two halves, so that
+	// the one that the machine has stays where it is.
 	Routes []netip.Prefix
+	// Exclude are the parts of Routes that stay outside the device, each inside
+	// one of Routes: they go where they would without the device.
+	Exclude []netip.Prefix
+	// Metric of Routes, on Linux; 0 leaves it to the system. The lowest wins.
+	Metric int
+	// Table, on Linux, is the routing table (ip-rule(8)) that Routes are added
+	// to, 1 to 4294967295; 0 is the main one. There a default route is one.
+	Table int
 	// MTU in bytes; 0 leaves the system's default.
 	MTU int
 }
@@ -78,7 +91,8 @@ func (c Config) IPv6() bool {
 // Apply gives the device called name its MTU and its addresses, brings it up,
 // and adds the routes. The device must exist, in the network namespace of the
 // calling thread. The error names the step that failed and wraps the system's
-// errno; what was done before it stays.
+// errno; what was done before it stays. See Check for what should be asked
+// before.
 func Apply(name string, c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -110,13 +124,18 @@ func splitAddr(s string) (Addr, bool) {
 // ParseRoute reads a destination, "192.0.2.0/24" or "2001:db8::/32". An address
 // without a length is that one host. Bits set beyond the length are refused:
 // they are more often a slip of the length than of the address.
-func ParseRoute(s string) (netip.Prefix, error) {
+func ParseRoute(s string) (netip.Prefix, error) { return parsePrefix("route", s) }
+
+// ParseExclude reads what Config.Exclude takes, as ParseRoute does.
+func ParseExclude(s string) (netip.Prefix, error) { return parsePrefix("exclude", s) }
+
+func parsePrefix(what, s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if host, herr := netip.ParseAddr(s); herr == nil && host.Zone() == "" {
 		p, err = netip.PrefixFrom(host, host.BitLen()), nil
 	}
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("route %q: want ADDRESS/LENGTH as in 192.0.2.0/24, or one address", s)
+		return netip.Prefix{}, fmt.Errorf("%s %q: want ADDRESS/LENGTH as in 192.0.2.0/24, or one address", what, s)
 	}
-	return p, validateRoute(p)
+	return p, validatePrefix(what, p)
 }

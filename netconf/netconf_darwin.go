@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"unsafe"
 
-	"golang.org/x/net/route"
+	xroute "golang.org/x/net/route"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +30,11 @@ func apply(name string, c Config) error {
 			return fmt.Errorf("add address %s to %s: %w", a, name, explain(err))
 		}
 	}
-	for _, r := range c.Routes {
+	pieces, err := c.pieces(systemRoutes)
+	if err != nil {
+		return fmt.Errorf("look at the routes: %w", err)
+	}
+	for _, r := range pieces {
 		if err := addRoute(device, r); err != nil {
 			return fmt.Errorf("add route %s to %s: %w", r, name, explain(err))
 		}
@@ -92,15 +96,15 @@ func addRoute(device *net.Interface, p netip.Prefix) error {
 
 // routeMessage asks for a route with a device for its gateway, as route(8) does
 // with -interface.
-func routeMessage(device *net.Interface, p netip.Prefix) *route.RouteMessage {
-	m := &route.RouteMessage{
+func routeMessage(device *net.Interface, p netip.Prefix) *xroute.RouteMessage {
+	m := &xroute.RouteMessage{
 		Version: unix.RTM_VERSION,
 		Type:    unix.RTM_ADD,
 		Flags:   unix.RTF_UP | unix.RTF_STATIC,
 		Seq:     1,
-		Addrs: []route.Addr{
+		Addrs: []xroute.Addr{
 			unix.RTAX_DST:     routeAddr(p.Addr()),
-			unix.RTAX_GATEWAY: &route.LinkAddr{Index: device.Index, Name: device.Name},
+			unix.RTAX_GATEWAY: &xroute.LinkAddr{Index: device.Index, Name: device.Name},
 		},
 	}
 	if p.IsSingleIP() {
@@ -111,11 +115,11 @@ func routeMessage(device *net.Interface, p netip.Prefix) *route.RouteMessage {
 	return m
 }
 
-func routeAddr(ip netip.Addr) route.Addr {
+func routeAddr(ip netip.Addr) xroute.Addr {
 	if ip.Is4() {
-		return &route.Inet4Addr{IP: ip.As4()}
+		return &xroute.Inet4Addr{IP: ip.As4()}
 	}
-	return &route.Inet6Addr{IP: ip.As16()}
+	return &xroute.Inet6Addr{IP: ip.As16()}
 }
 
 // explain adds to an errno what it means here, where that is known.
@@ -131,37 +135,70 @@ func explain(err error) error {
 	return err
 }
 
-// routes lists the IPv4 routes, without the host routes that the kernel clones
-// from others as it goes.
-func routes(add func(destination netip.Prefix, device int)) error {
-	rib, err := route.FetchRIB(unix.AF_INET, route.RIBTypeRoute, 0)
-	if err != nil {
-		return err
-	}
-	messages, err := route.ParseRIB(route.RIBTypeRoute, rib)
-	if err != nil {
-		return err
-	}
-	for _, m := range messages {
-		r, ok := m.(*route.RouteMessage)
-		if !ok || r.Flags&unix.RTF_WASCLONED != 0 {
-			continue
-		}
-		if p, ok := destination(r); ok {
-			add(p, r.Index)
-		}
+func validateTable(metric, table int) error {
+	if metric != 0 || table != 0 {
+		return errors.New("a route's metric and table are for Linux: macOS has neither")
 	}
 	return nil
 }
 
-func destination(r *route.RouteMessage) (netip.Prefix, bool) {
-	dst, ok := r.Addrs[unix.RTAX_DST].(*route.Inet4Addr)
+// systemRoutes leaves out the host routes that the kernel clones from others as
+// it goes. There is but one table.
+func systemRoutes(add func(route)) error {
+	rib, err := xroute.FetchRIB(unix.AF_UNSPEC, xroute.RIBTypeRoute, 0)
+	if err != nil {
+		return err
+	}
+	messages, err := xroute.ParseRIB(xroute.RIBTypeRoute, rib)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		r, ok := m.(*xroute.RouteMessage)
+		if !ok || r.Flags&unix.RTF_WASCLONED != 0 {
+			continue
+		}
+		to, ok := destination(r)
+		if !ok {
+			continue
+		}
+		found := route{to: to, device: r.Index, table: mainTable}
+		if r.Flags&unix.RTF_GATEWAY != 0 && len(r.Addrs) > unix.RTAX_GATEWAY {
+			if via, ok := addrOf(r.Addrs[unix.RTAX_GATEWAY]); ok {
+				found.via = []netip.Addr{via}
+			}
+		}
+		add(found)
+	}
+	return nil
+}
+
+// destination is a host where the message has no mask. The sockaddr of a mask
+// ends at its last byte that is not 0, which ParseRIB fills up.
+func destination(r *xroute.RouteMessage) (netip.Prefix, bool) {
+	ip, ok := addrOf(r.Addrs[unix.RTAX_DST])
 	if !ok {
 		return netip.Prefix{}, false
 	}
-	n := &net.IPNet{IP: dst.IP[:], Mask: net.CIDRMask(32, 32)}
-	if m, ok := r.Addrs[unix.RTAX_NETMASK].(*route.Inet4Addr); ok && r.Flags&unix.RTF_HOST == 0 {
-		n.Mask = m.IP[:]
+	bits := ip.BitLen()
+	if r.Flags&unix.RTF_HOST == 0 && len(r.Addrs) > unix.RTAX_NETMASK {
+		if m, ok := addrOf(r.Addrs[unix.RTAX_NETMASK]); ok {
+			ones, size := net.IPMask(m.AsSlice()).Size()
+			if size == 0 { // a mask with holes
+				return netip.Prefix{}, false
+			}
+			bits = ones
+		}
 	}
-	return prefix(n)
+	return netip.PrefixFrom(ip, bits), true
+}
+
+func addrOf(a xroute.Addr) (netip.Addr, bool) {
+	switch a := a.(type) {
+	case *xroute.Inet4Addr:
+		return netip.AddrFrom4(a.IP), true
+	case *xroute.Inet6Addr:
+		return netip.AddrFrom16(a.IP), true
+	}
+	return netip.Addr{}, false
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"golang.org/x/net/route"
+	xroute "golang.org/x/net/route"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,14 +15,14 @@ func TestRouteMessage(t *testing.T) {
 	for _, tt := range []struct {
 		prefix  string
 		isHost  bool
-		dst     route.Addr
-		netmask route.Addr
+		dst     xroute.Addr
+		netmask xroute.Addr
 	}{
-		{prefix: "192.0.2.0/24", dst: &route.Inet4Addr{IP: [4]byte{192, 0, 2}}, netmask: &route.Inet4Addr{IP: [4]byte{255, 255, 255}}},
-		{prefix: "192.0.2.7/32", dst: &route.Inet4Addr{IP: [4]byte{192, 0, 2, 7}}, isHost: true},
-		{prefix: "0.0.0.0/0", dst: &route.Inet4Addr{}, netmask: &route.Inet4Addr{}},
-		{prefix: "fd00::/8", dst: &route.Inet6Addr{IP: [16]byte{0xfd}}, netmask: &route.Inet6Addr{IP: [16]byte{0xff}}},
-		{prefix: "fd00::/128", dst: &route.Inet6Addr{IP: [16]byte{0xfd}}, isHost: true},
+		{prefix: "192.0.2.0/24", dst: &xroute.Inet4Addr{IP: [4]byte{192, 0, 2}}, netmask: &xroute.Inet4Addr{IP: [4]byte{255, 255, 255}}},
+		{prefix: "192.0.2.7/32", dst: &xroute.Inet4Addr{IP: [4]byte{192, 0, 2, 7}}, isHost: true},
+		{prefix: "0.0.0.0/0", dst: &xroute.Inet4Addr{}, netmask: &xroute.Inet4Addr{}},
+		{prefix: "fd00::/8", dst: &xroute.Inet6Addr{IP: [16]byte{0xfd}}, netmask: &xroute.Inet6Addr{IP: [16]byte{0xff}}},
+		{prefix: "fd00::/128", dst: &xroute.Inet6Addr{IP: [16]byte{0xfd}}, isHost: true},
 	} {
 		r := marshalAndParse(t, routeMessage(device, netip.MustParsePrefix(tt.prefix)))
 		if isHost := r.Flags&unix.RTF_HOST != 0; isHost != tt.isHost {
@@ -33,7 +33,7 @@ func TestRouteMessage(t *testing.T) {
 		}
 		checkAddr(t, tt.prefix, r.Addrs[unix.RTAX_DST], tt.dst)
 		checkAddr(t, tt.prefix, r.Addrs[unix.RTAX_NETMASK], tt.netmask)
-		gateway, ok := r.Addrs[unix.RTAX_GATEWAY].(*route.LinkAddr)
+		gateway, ok := r.Addrs[unix.RTAX_GATEWAY].(*xroute.LinkAddr)
 		if !ok || gateway.Index != 7 || gateway.Name != "utun7" {
 			t.Errorf("%s: gateway %+v", tt.prefix, r.Addrs[unix.RTAX_GATEWAY])
 		}
@@ -42,40 +42,36 @@ func TestRouteMessage(t *testing.T) {
 
 func TestDestination(t *testing.T) {
 	device := &net.Interface{Index: 7, Name: "utun7"}
-	for _, want := range []string{"192.0.2.0/24", "10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0", "128.0.0.0/1"} {
+	for _, want := range []string{"192.0.2.0/24", "10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0", "128.0.0.0/1", "fd00::/8", "fd00::1/128", "::/0"} {
 		r := marshalAndParse(t, routeMessage(device, netip.MustParsePrefix(want)))
 		if got, ok := destination(r); !ok || got.String() != want {
 			t.Errorf("destination: %s, %t; want %s", got, ok, want)
 		}
 	}
-	r := marshalAndParse(t, routeMessage(device, netip.MustParsePrefix("fd00::/8")))
-	if got, ok := destination(r); ok {
-		t.Errorf("destination of an IPv6 route: %s", got)
-	}
 }
 
-func marshalAndParse(t *testing.T, m *route.RouteMessage) *route.RouteMessage {
+func marshalAndParse(t *testing.T, m *xroute.RouteMessage) *xroute.RouteMessage {
 	t.Helper()
 	b, err := m.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	messages, err := route.ParseRIB(route.RIBTypeRoute, b)
+	messages, err := xroute.ParseRIB(xroute.RIBTypeRoute, b)
 	if err != nil || len(messages) != 1 {
 		t.Fatalf("%d messages, %v", len(messages), err)
 	}
-	return messages[0].(*route.RouteMessage)
+	return messages[0].(*xroute.RouteMessage)
 }
 
-func checkAddr(t *testing.T, prefix string, got, want route.Addr) {
+func checkAddr(t *testing.T, prefix string, got, want xroute.Addr) {
 	t.Helper()
 	same := got == want // both are missing
 	switch want := want.(type) {
-	case *route.Inet4Addr:
-		a, ok := got.(*route.Inet4Addr)
+	case *xroute.Inet4Addr:
+		a, ok := got.(*xroute.Inet4Addr)
 		same = ok && *a == *want
-	case *route.Inet6Addr:
-		a, ok := got.(*route.Inet6Addr)
+	case *xroute.Inet6Addr:
+		a, ok := got.(*xroute.Inet6Addr)
 		same = ok && *a == *want
 	}
 	if !same {

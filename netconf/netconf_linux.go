@@ -3,6 +3,7 @@ package netconf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 
@@ -29,12 +30,20 @@ func apply(name string, c Config) error {
 		return fmt.Errorf("bring %s up: %w", name, explain(err))
 	}
 	for _, a := range c.Addrs {
-		if err := netlink.AddrAdd(link, linuxAddr(a)); err != nil {
+		err := netlink.AddrAdd(link, linuxAddr(a))
+		if err == nil && a.Peer.Is6() {
+			err = addPeerRoute(link, a.Peer)
+		}
+		if err != nil {
 			return fmt.Errorf("add address %s to %s: %w", a, name, explain(err))
 		}
 	}
-	for _, r := range c.Routes {
-		if err := netlink.RouteAdd(linuxRoute(link, r)); err != nil {
+	pieces, err := c.pieces(systemRoutes)
+	if err != nil {
+		return fmt.Errorf("look at the routes: %w", err)
+	}
+	for _, r := range pieces {
+		if err := netlink.RouteAdd(linuxRoute(link, r, c)); err != nil {
 			return fmt.Errorf("add route %s to %s: %w", r, name, explain(err))
 		}
 	}
@@ -57,8 +66,23 @@ func linuxAddr(a Addr) *netlink.Addr {
 	return addr
 }
 
-func linuxRoute(link netlink.Link, p netip.Prefix) *netlink.Route {
-	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p)}
+// addPeerRoute adds what the kernel adds by itself, but some time after it has
+// taken the address (addrconf_dad_work in net/ipv6/addrconf.c). Either may come
+// first: there is one such route in the end.
+func addPeerRoute(link netlink.Link, peer netip.Addr) error {
+	const addrconfMetric = 256 // IP6_RT_PRIO_ADDRCONF of net/ip6_route.h
+	err := netlink.RouteAdd(&netlink.Route{
+		LinkIndex: link.Attrs().Index, Dst: ipNet(netip.PrefixFrom(peer, peer.BitLen())),
+		Protocol: unix.RTPROT_KERNEL, Priority: addrconfMetric,
+	})
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+func linuxRoute(link netlink.Link, p netip.Prefix, c Config) *netlink.Route {
+	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p), Priority: c.Metric, Table: c.Table}
 	if p.Addr().Is4() {
 		r.Scope = netlink.SCOPE_LINK // IPv6 routes have no scope
 	}
@@ -82,23 +106,72 @@ func explain(err error) error {
 	return err
 }
 
-// routes lists the IPv4 routes of all tables: a VPN often keeps its own in
-// another than main. Each goes to add as it comes, because a router on the
-// Internet has a million of them.
-func routes(add func(destination netip.Prefix, device int)) error {
+func validateTable(metric, table int) error {
+	if metric < 0 || int64(metric) > math.MaxUint32 {
+		return fmt.Errorf("metric %d: must be 0 to %d", metric, uint32(math.MaxUint32))
+	}
+	switch {
+	case table < 0 || int64(table) > math.MaxUint32:
+		return fmt.Errorf("routing table %d: must be 1 to %d", table, uint32(math.MaxUint32))
+	case table == unix.RT_TABLE_MAIN:
+		return fmt.Errorf("routing table %d: is the main one, which routes go to without a number", table)
+	case table == unix.RT_TABLE_LOCAL:
+		return fmt.Errorf("routing table %d: is the kernel's own", table)
+	}
+	return nil
+}
+
+// systemRoutes lists all tables: a VPN often keeps its own in another than main.
+func systemRoutes(add func(route)) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		if err := routesOf(family, add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// routesOf lists again what changed while it was listed, and adds it again: that
+// does no harm.
+func routesOf(family int, add func(route)) (err error) {
 	allTables := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	list := func() error {
-		return netlink.RouteListFilteredIter(netlink.FAMILY_V4, allTables, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-			if p, ok := prefix(r.Dst); ok {
-				add(p, r.LinkIndex)
+	for range 5 {
+		err = netlink.RouteListFilteredIter(family, allTables, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			if found, ok := fromLinux(family, r); ok {
+				add(found)
 			}
 			return true
 		})
-	}
-	// What changes while it is listed has to be listed again.
-	err := list()
-	for try := 1; try < 5 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
-		err = list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return err
+		}
 	}
 	return err
+}
+
+func fromLinux(family int, r netlink.Route) (route, bool) {
+	to, ok := prefix(r.Dst)
+	if r.Dst == nil {
+		to, ok = netip.PrefixFrom(netip.IPv4Unspecified(), 0), true
+		if family == netlink.FAMILY_V6 {
+			to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+	}
+	found := route{to: to, device: r.LinkIndex}
+	switch r.Table {
+	case unix.RT_TABLE_MAIN:
+		found.table = mainTable
+	case unix.RT_TABLE_LOCAL:
+		found.table = localTable
+	}
+	hops := []net.IP{r.Gw}
+	for _, hop := range r.MultiPath {
+		hops = append(hops, hop.Gw)
+	}
+	for _, hop := range hops {
+		if via, ok := netip.AddrFromSlice(hop); ok {
+			found.via = append(found.via, via.Unmap())
+		}
+	}
+	return found, ok
 }

@@ -100,8 +100,8 @@ func TestApply(t *testing.T) {
 			wantAddrs: []string{
 				"10.1.0.10 peer 10.1.0.20/32", "10.9.0.1/24", "fd00::1/64 nodad"},
 			wantRoutes: []string{
-				"10.1.0.20 kernel link", "10.9.0.0/24 kernel link", "192.0.2.0/24 link", "198.51.100.7 link",
-				"2001:db8:1::7", "2001:db8::/32", "default", "default link", "fd00::/64 kernel"},
+				"0.0.0.0/1 link", "10.1.0.20 kernel link", "10.9.0.0/24 kernel link", "128.0.0.0/1 link",
+				"192.0.2.0/24 link", "198.51.100.7 link", "2001:db8:1::7", "2001:db8::/32", "8000::/1", "::/1", "fd00::/64 kernel"},
 			reach: []string{"192.0.2.255", "198.51.100.7", "2001:db8::1", "203.0.113.1", "2001:db9::1"}},
 		{name: "routes without addresses", wantMTU: 1280, mtu: 1280,
 			routes:     []string{"192.0.2.0/24", "2001:db8::/32"},

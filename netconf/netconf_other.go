@@ -5,7 +5,6 @@ package netconf
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 )
 
@@ -15,4 +14,8 @@ const minMTU = 68 // RFC 791 §3.2
 
 func apply(string, Config) error { return errUnsupported }
 
-func routes(func(destination netip.Prefix, device int)) error { return errUnsupported }
+func validateTable(int, int) error { return nil }
+
+func systemRoutes(func(route)) error { return errUnsupported }
+
+func reserve(Addr) bool { return true }

@@ -79,7 +79,7 @@ func TestParseRoute(t *testing.T) {
 		{in: "fe80::7%eth0", err: `route "fe80::7%eth0"` + want},
 		{in: "192.0.2.1/24", err: "route 192.0.2.1/24: has bits set beyond its length: use 192.0.2.0/24"},
 		{in: "2001:db8::1/32", err: "route 2001:db8::1/32: has bits set beyond its length: use 2001:db8::/32"},
-		{in: "::ffff:192.0.2.0/120", err: "route ::ffff:192.0.2.0/120: write an IPv4 route as IPv4"},
+		{in: "::ffff:192.0.2.0/120", err: "route ::ffff:192.0.2.0/120: write IPv4 as IPv4"},
 		{in: "127.0.0.0/8", err: "route 127.0.0.0/8: the system never sends loopback packets to a device"},
 		{in: "::1", err: "route ::1/128: the system never sends loopback packets to a device"},
 		{in: "0.0.0.0", err: "route 0.0.0.0/32: nothing can be sent to it"},

@@ -7,8 +7,8 @@ import (
 
 func TestFreePair(t *testing.T) {
 	for _, tt := range []struct {
-		name, inUse         string
-		pair, skipped, fail string
+		name, inUse   string
+		pair, skipped string // pair "": none is free
 	}{
 		{name: "nothing", pair: "10.1.0.10,10.1.0.20"},
 		{name: "local", inUse: "10.1.0.10/32", pair: "10.2.0.10,10.2.0.20", skipped: "10.1.0.10/32"},
@@ -17,19 +17,15 @@ func TestFreePair(t *testing.T) {
 		{name: "later", inUse: "10.2.0.0/16", pair: "10.1.0.10,10.1.0.20"},
 		{name: "some", inUse: "10.0.0.0/15", pair: "10.2.0.10,10.2.0.20", skipped: "10.0.0.0/15"},
 		{name: "half", inUse: "10.0.0.0/9", pair: "10.128.0.10,10.128.0.20", skipped: "10.0.0.0/9"},
-		{name: "all", inUse: "10.0.0.0/8", skipped: "10.0.0.0/8",
-			fail: "no pair of addresses from 10.1.0.10,10.1.0.20 to 10.254.0.10,10.254.0.20 is free (10.0.0.0/8): choose one with --addr"},
+		{name: "all", inUse: "10.0.0.0/8", skipped: "10.0.0.0/8"},
 	} {
 		var inUse []claim
 		if tt.inUse != "" {
 			inUse = []claim{{netip.MustParsePrefix(tt.inUse), tt.inUse}}
 		}
-		a, skipped, err := freePair(inUse)
-		if !sameError(err, tt.fail) {
-			t.Errorf("%s: error %v, want %s", tt.name, err, tt.fail)
-		}
-		if err == nil && a.String() != tt.pair {
-			t.Errorf("%s: pair %s, want %s", tt.name, a, tt.pair)
+		a, skipped, ok := freePair(pair4, inUse, func(Addr) bool { return true })
+		if ok != (tt.pair != "") || ok && a.String() != tt.pair {
+			t.Errorf("%s: pair %s, %t; want %s", tt.name, a, ok, tt.pair)
 		}
 		if skipped != tt.skipped {
 			t.Errorf("%s: skipped %q, want %q", tt.name, skipped, tt.skipped)
@@ -37,21 +33,31 @@ func TestFreePair(t *testing.T) {
 	}
 }
 
-func TestClaimsPairs(t *testing.T) {
-	for prefix, want := range map[string]bool{
-		"10.1.0.0/24":  true,
-		"10.0.0.0/8":   true,
-		"8.0.0.0/5":    true,
-		"0.0.0.0/2":    true,
-		"0.0.0.0/0":    false,
-		"0.0.0.0/1":    false,
-		"128.0.0.0/1":  false,
-		"11.0.0.0/8":   false,
-		"fd00::/8":     false,
-		"127.0.0.1/32": false,
-	} {
-		if got := claimsPairs(netip.MustParsePrefix(prefix)); got != want {
-			t.Errorf("claimsPairs(%s) = %t", prefix, got)
+func TestFreePairIsReserved(t *testing.T) {
+	others := map[string]bool{"10.1.0.10,10.1.0.20": true, "10.3.0.10,10.3.0.20": true}
+	inUse := []claim{{netip.MustParsePrefix("10.2.0.0/24"), "10.2.0.0/24 is on eth0"}}
+	a, skipped, ok := freePair(pair4, inUse, func(a Addr) bool { return !others[a.String()] })
+	if want := "another tunrec has 10.1.0.10,10.1.0.20"; !ok || a.String() != "10.4.0.10,10.4.0.20" || skipped != want {
+		t.Errorf("%s, %q, %t", a, skipped, ok)
+	}
+	_, skipped, ok = freePair(pair4, nil, func(Addr) bool { return false })
+	if ok || skipped != "another tunrec has 10.1.0.10,10.1.0.20" {
+		t.Errorf("all reserved: %q, %t", skipped, ok)
+	}
+}
+
+func TestPairsAreValid(t *testing.T) {
+	for n := byte(1); n <= 254; n++ {
+		for want, a := range map[netip.Prefix]Addr{pairs4: pair4(n), pairs6: pair6(n)} {
+			if err := a.validate(); err != nil {
+				t.Error(err)
+			}
+			if !want.Contains(a.Local.Addr()) || !want.Contains(a.Peer) {
+				t.Errorf("%s is not in %s", a, want)
+			}
 		}
+	}
+	if a := pair6(7); a.String() != "fd00:10:7::10,fd00:10:7::20" {
+		t.Errorf("IPv6 pair 7: %s", a)
 	}
 }

@@ -23,9 +23,17 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, r := range c.Routes {
-		if err := validateRoute(r); err != nil {
+		if err := validatePrefix("route", r); err != nil {
 			return err
 		}
+	}
+	for _, e := range c.Exclude {
+		if err := c.validateExclude(e); err != nil {
+			return err
+		}
+	}
+	if err := validateTable(c.Metric, c.Table); err != nil {
+		return err
 	}
 	return c.validateTogether()
 }
@@ -38,6 +46,23 @@ func (c Config) validateMTU() error {
 		return fmt.Errorf("mtu %d: must be %d to %d bytes", c.MTU, minMTU, maxMTU)
 	case c.MTU < minMTUIPv6 && c.IPv6():
 		return fmt.Errorf("mtu %d: IPv6 needs %d bytes or more", c.MTU, minMTUIPv6)
+	}
+	return nil
+}
+
+func (c Config) validateExclude(e netip.Prefix) error {
+	if err := validatePrefix("exclude", e); err != nil {
+		return err
+	}
+	inside := false
+	for _, r := range c.Routes {
+		if covers(e, r) {
+			return fmt.Errorf("exclude %s: leaves nothing of route %s", e, r)
+		}
+		inside = inside || covers(r, e)
+	}
+	if !inside {
+		return fmt.Errorf("exclude %s: is in none of the routes into the device", e)
 	}
 	return nil
 }
@@ -109,18 +134,18 @@ func (a Addr) validateSubnet() error {
 	return nil
 }
 
-func validateRoute(p netip.Prefix) error {
+func validatePrefix(what string, p netip.Prefix) error {
 	switch {
 	case !p.IsValid():
-		return errors.New("route: empty")
+		return fmt.Errorf("%s: empty", what)
 	case p.Addr().Is4In6():
-		return fmt.Errorf("route %s: write an IPv4 route as IPv4", p)
+		return fmt.Errorf("%s %s: write IPv4 as IPv4", what, p)
 	case p != p.Masked():
-		return fmt.Errorf("route %s: has bits set beyond its length: use %s", p, p.Masked())
+		return fmt.Errorf("%s %s: has bits set beyond its length: use %s", what, p, p.Masked())
 	case p.Addr().IsLoopback():
-		return fmt.Errorf("route %s: the system never sends loopback packets to a device", p)
+		return fmt.Errorf("%s %s: the system never sends loopback packets to a device", what, p)
 	case p.IsSingleIP() && p.Addr().IsUnspecified():
-		return fmt.Errorf("route %s: nothing can be sent to it", p)
+		return fmt.Errorf("%s %s: nothing can be sent to it", what, p)
 	}
 	return nil
 }

@@ -11,12 +11,22 @@ import (
 // ErrDeleted is the error of Next and Wait after somebody has deleted the device.
 var ErrDeleted = errors.New("the device has been deleted")
 
-// Device is a TUN device of our own, and the Ingest that reads its descriptor.
-// On Linux packets pass no queueing discipline on their way into it.
+// Device is a TUN device of our own, and the Ingest that takes its packets: off
+// its descriptor, or on Linux out of a ring.
+//
+// With a ring the system counts every packet as one that the device has dropped
+// (tx_dropped, as `ip -s link` shows it).
 type Device struct {
-	name string
-	rx   receiver
-	poll *poller // owns the descriptors
+	name     string
+	holds    int
+	ingest   IngestKind
+	attached bool   // to a device that exists without us
+	reason   string // for that ingest
+
+	rx     receiver
+	waiter waiter
+	poll   *poller      // owns the descriptors
+	free   func() error // frees what else rx holds; nil: nothing
 
 	mu    sync.Mutex // guards drops, which any goroutine may ask for
 	drops dropCounter
@@ -26,6 +36,11 @@ type Device struct {
 // bare error of the system.
 type receiver interface {
 	receive(dst []byte) (n, origLen int, unixNano int64, err error)
+}
+
+// waiter waits as Ingest.Wait does, but returns the bare error of the system.
+type waiter interface {
+	wait(timeout time.Duration) error
 }
 
 // dropCounter knows the system's count of lost packets.
@@ -39,7 +54,21 @@ var _ Ingest = (*Device)(nil)
 // Name returns the name of the device.
 func (d *Device) Name() string { return d.name }
 
-// Next implements Ingest.
+// IngestName returns how packets are taken from the device: "read" or "ring".
+func (d *Device) IngestName() string { return d.ingest.String() }
+
+// IngestReason returns why, in a phrase that can stand after "because".
+func (d *Device) IngestReason() string { return d.reason }
+
+// HoldsPackets returns how many packets can wait for Next at the most: so many
+// are enough to be read after a stop.
+func (d *Device) HoldsPackets() int { return d.holds }
+
+// Attached tells whether the device was there before, and stays.
+func (d *Device) Attached() bool { return d.attached }
+
+// Next implements Ingest. With a ring, the time is the kernel's, of when the
+// device was given the packet.
 func (d *Device) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
 	n, origLen, unixNano, err = d.rx.receive(dst)
 	if err != nil {
@@ -50,7 +79,7 @@ func (d *Device) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
 
 // Wait implements Ingest. It is precise to the millisecond, and never short.
 func (d *Device) Wait(timeout time.Duration) error {
-	if err := d.poll.wait(timeout); err != nil {
+	if err := d.waiter.wait(timeout); err != nil {
 		return d.broken("wait for", err)
 	}
 	return nil
@@ -65,6 +94,11 @@ func (d *Device) Wake() { d.poll.wake() }
 
 // Drops implements Ingest. On Linux it is the growth of the device's tx_dropped
 // and exact; on macOS that of ifm_snd_drops and ifi_oerrors, a lower bound.
+//
+// With a ring it is what found no room there, what was lost on the way, and what
+// the queueing discipline dropped, where several senders at once fill it. It is
+// a lower bound then, because one drop there may be of many packets that a
+// sender handed over as one (UDP_SEGMENT, TCP), and else exact.
 func (d *Device) Drops() (n uint64, exact bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -78,6 +112,24 @@ func (d *Device) Drops() (n uint64, exact bool, err error) {
 	return n, exact, nil
 }
 
+// Settle waits until the device has been given what senders have already handed
+// to the kernel, limit at the most. Before the last packets are read, that is
+// what makes sure of them: where several senders meet at a device with a ring,
+// packets wait in its queueing discipline. Without a ring it does nothing.
+// Calls of Drops and Close wait for it.
+func (d *Device) Settle(limit time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.drops.(interface{ settle(time.Duration) error })
+	if !ok {
+		return nil
+	}
+	if err := s.settle(limit); err != nil {
+		return fmt.Errorf("queue of device %s: %w", d.name, err)
+	}
+	return nil
+}
+
 // Close implements Ingest and removes the device. A second Close does nothing.
 func (d *Device) Close() error {
 	d.mu.Lock()
@@ -87,7 +139,11 @@ func (d *Device) Close() error {
 	}
 	d.drops.close()
 	d.drops = nil
-	if err := d.poll.close(); err != nil {
+	err := d.poll.close()
+	if d.free != nil {
+		err = errors.Join(err, d.free())
+	}
+	if err != nil {
 		return fmt.Errorf("close device %s: %w", d.name, err)
 	}
 	return nil

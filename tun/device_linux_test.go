@@ -38,7 +38,7 @@ func dropsOf(t testing.TB, d *Device) uint64 {
 
 func TestOverflowIsCounted(t *testing.T) {
 	const queue = 100
-	d, conn := upDevice(t, Config{QueueLen: queue}, 1500)
+	d, conn := upDevice(t, Config{Ingest: IngestRead, QueueLen: queue}, 1500)
 	dst := make([]byte, MaxPacket)
 	offered, read := uint64(0), uint64(0)
 	for _, burst := range []uint64{queue - 1, queue, queue + 1, 1, 5 * queue} {
@@ -60,11 +60,20 @@ func TestOverflowIsCounted(t *testing.T) {
 	}
 }
 
-// Several senders at once are what fills a queueing discipline, where packets
-// would get lost uncounted.
+// Several senders at once are what fills a queueing discipline, where a read
+// device would lose packets uncounted.
 func TestFloodIsCounted(t *testing.T) {
+	for qdisc, c := range map[string]Config{
+		"noqueue": {Ingest: IngestRead, QueueLen: 500},
+		"pfifo":   {Ingest: IngestRing, RingBytes: 1 << 20},
+	} {
+		t.Run(c.Ingest.String(), func(t *testing.T) { testFlood(t, c, qdisc) })
+	}
+}
+
+func testFlood(t *testing.T, c Config, qdisc string) {
 	const senders, sends, size = 4, 1000, 100
-	d, _ := upDevice(t, Config{QueueLen: 500}, 1500)
+	d, _ := upDevice(t, c, 1500)
 	var sending sync.WaitGroup
 	for range senders {
 		conn := dialPeer(t)
@@ -81,6 +90,9 @@ func TestFloodIsCounted(t *testing.T) {
 	sent := make(chan struct{})
 	go func() {
 		sending.Wait()
+		if err := d.Settle(time.Minute); err != nil {
+			t.Error(err)
+		}
 		close(sent)
 		d.Wake()
 	}()
@@ -98,8 +110,8 @@ func TestFloodIsCounted(t *testing.T) {
 		read += readAll(t, d, dst)
 	}
 	qdiscs, err := netlink.QdiscList(linkOf(t, d))
-	if err != nil || len(qdiscs) != 1 || qdiscs[0].Type() != "noqueue" {
-		t.Errorf("queueing disciplines %v, %v", qdiscs, err)
+	if err != nil || len(qdiscs) != 1 || qdiscs[0].Type() != qdisc {
+		t.Errorf("queueing disciplines %v, not %s; %v", qdiscs, qdisc, err)
 	}
 	const offered = senders * sends * segments
 	if drops := dropsOf(t, d); offered != read+drops {
@@ -109,7 +121,7 @@ func TestFloodIsCounted(t *testing.T) {
 
 // The recorder may change its namespace and its privileges after opening.
 func TestDropsFromElsewhere(t *testing.T) {
-	d, conn := upDevice(t, Config{QueueLen: 1}, 1500)
+	d, conn := upDevice(t, Config{Ingest: IngestRead, QueueLen: 1}, 1500)
 	for range 3 {
 		send(t, conn, []byte("flood"))
 	}
@@ -127,18 +139,26 @@ func TestDropsFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestDeletionUnderTheReader(t *testing.T) {
-	newNamespace(t)
-	d := openTest(t, Config{})
-	bringUp(t, d, 1500)
+// onBoth runs a test of a device with both makes of Ingest.
+func onBoth(t *testing.T, test func(t *testing.T, kind IngestKind)) {
+	for _, kind := range []IngestKind{IngestRead, IngestRing} {
+		t.Run(kind.String(), func(t *testing.T) { test(t, kind) })
+	}
+}
+
+func TestDeletionUnderTheReader(t *testing.T) { onBoth(t, testDeletion) }
+
+func testDeletion(t *testing.T, kind IngestKind) {
+	d, _ := upDevice(t, Config{Ingest: kind}, 1500)
 	waited := make(chan error)
 	go func() { waited <- d.Wait(-1) }()
 	if err := netlink.LinkDel(linkOf(t, d)); err != nil {
 		t.Fatal(err)
 	}
+	waitErr := <-waited
 	_, _, _, nextErr := d.Next(make([]byte, MaxPacket))
 	_, _, dropsErr := d.Drops()
-	for what, err := range map[string]error{"Wait": <-waited, "a later Wait": d.Wait(-1), "Next": nextErr, "Drops": dropsErr} {
+	for what, err := range map[string]error{"Wait": waitErr, "a later Wait": d.Wait(-1), "Next": nextErr, "Drops": dropsErr} {
 		if err == nil || !strings.Contains(err.Error(), "device "+d.Name()) {
 			t.Errorf("%s: error %v", what, err)
 		}
@@ -152,8 +172,10 @@ func TestDeletionUnderTheReader(t *testing.T) {
 }
 
 // Signals (the runtime sends them to preempt) neither end a Wait nor prolong it.
-func TestWaitThroughSignals(t *testing.T) {
-	d, _ := upDevice(t, Config{}, 1500)
+func TestWaitThroughSignals(t *testing.T) { onBoth(t, testSignals) }
+
+func testSignals(t *testing.T, kind IngestKind) {
+	d, _ := upDevice(t, Config{Ingest: kind}, 1500)
 	const timeout = 20 * time.Millisecond
 	pid, reader := unix.Getpid(), unix.Gettid()
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -180,8 +202,10 @@ func TestWaitThroughSignals(t *testing.T) {
 	<-stopped
 }
 
-func TestDownIsNoError(t *testing.T) {
-	d, conn := upDevice(t, Config{}, 1500)
+func TestDownIsNoError(t *testing.T) { onBoth(t, testDown) }
+
+func testDown(t *testing.T, kind IngestKind) {
+	d, conn := upDevice(t, Config{Ingest: kind}, 1500)
 	send(t, conn, []byte("kept"))
 	link := linkOf(t, d)
 	if err := netlink.LinkSetDown(link); err != nil {
@@ -246,9 +270,12 @@ func segmenting(t testing.TB, conn *net.UDPConn, size int) {
 	}
 }
 
-func BenchmarkNext(b *testing.B) {
+func BenchmarkNext(b *testing.B) { benchmarkNext(b, IngestRead) }
+func BenchmarkRing(b *testing.B) { benchmarkNext(b, IngestRing) }
+
+func benchmarkNext(b *testing.B, kind IngestKind) {
 	const size = 100
-	d, conn := upDevice(b, Config{}, 1500)
+	d, conn := upDevice(b, Config{Ingest: kind}, 1500)
 	segmenting(b, conn, size)
 	payload := make([]byte, segments*size)
 	dst := make([]byte, MaxPacket)

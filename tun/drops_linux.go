@@ -2,8 +2,10 @@ package tun
 
 import (
 	"errors"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // linkDrops reads the tx_dropped of a device by RTM_GETLINK, on a socket that
@@ -36,4 +38,75 @@ func txDropped(nl *netlink.Handle, index int) (uint64, error) {
 		return 0, errors.New("the kernel gave no statistics")
 	}
 	return stats.TxDropped, nil
+}
+
+// ringDrops adds up where a device with a ring loses packets. Its tx_dropped
+// counts those that the program was given, too, which are taken off.
+type ringDrops struct {
+	*linkDrops
+	ring *ring
+
+	before  uint64 // the most that was known to be lost before the program
+	queue   uint64 // dropped by queueing disciplines
+	counter uint32 // of the present one, when last read
+}
+
+func (d *ringDrops) count() (n uint64, exact bool, err error) {
+	// In this order, a packet on its way counts as seen before it is dropped.
+	dropped, _, err := d.linkDrops.count()
+	if err != nil {
+		return 0, false, err
+	}
+	seen, lost := d.ring.counted()
+	if dropped > seen {
+		d.before = max(d.before, dropped-seen)
+	}
+	queue, err := rootQueue(d.nl, d.index)
+	if err != nil {
+		return 0, false, err
+	}
+	if queue.Drops < d.counter { // somebody has put another in its place
+		d.counter = 0
+	}
+	d.queue += uint64(queue.Drops - d.counter)
+	d.counter = queue.Drops
+	return lost + d.before + d.queue, d.queue == 0, nil
+}
+
+// settle implements Device.Settle.
+func (d *ringDrops) settle(limit time.Duration) error {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		queue, err := rootQueue(d.nl, d.index)
+		if err != nil {
+			return err
+		}
+		if queue.Qlen == 0 || time.Since(start) > limit {
+			break
+		}
+	}
+	// What has just left the queue is on its way through the program, in a
+	// section that membarrier(2) waits for the end of (synchronize_rcu in
+	// kernel/sched/membarrier.c). A kernel that has no such call has to be
+	// trusted to be quick.
+	const global = 1 // MEMBARRIER_CMD_GLOBAL of linux/membarrier.h
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
+	return nil
+}
+
+// rootQueue returns the counters of the device's root queueing discipline.
+func rootQueue(nl *netlink.Handle, index int) (netlink.GnetStatsQueue, error) {
+	var none netlink.GnetStatsQueue
+	all, err := nl.QdiscList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return none, nil // a kernel without traffic control
+	}
+	if err != nil {
+		return none, err
+	}
+	for _, q := range all {
+		if a := q.Attrs(); a.Parent == netlink.HANDLE_ROOT && a.Statistics != nil {
+			return *a.Statistics.Queue, nil
+		}
+	}
+	return none, nil
 }

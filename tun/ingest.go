@@ -11,7 +11,7 @@ type Ingest interface {
 	// Next puts the next packet at the start of dst and returns its length
 	// there, its length on the wire (origLen > n where dst was too short for
 	// it) and its time, in nanoseconds of the wall clock since 1970-01-01 UTC,
-	// taken right after the read that brought it.
+	// taken by the kernel or right after the read that brought it.
 	//
 	// n == 0 without an error means that nothing is there now: call Wait.
 	// io.EOF means that the source has ended; after any other error the source

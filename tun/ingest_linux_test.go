@@ -20,8 +20,8 @@ type rig struct {
 
 const udpHeaders = 20 + 8
 
-func tunRig(t *testing.T) rig {
-	d, conn := upDevice(t, Config{}, MaxPacket)
+func tunRig(t *testing.T, kind IngestKind) rig {
+	d, conn := upDevice(t, Config{Ingest: kind}, MaxPacket)
 	return rig{d, func(b []byte) { send(t, conn, b) }, udpHeaders, MaxPacket - udpHeaders}
 }
 
@@ -37,7 +37,7 @@ func pairRig(t *testing.T, rx func(fd int) receiver) rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Device{name: "utun9", rx: rx(p[1]), poll: poll, drops: noDrops{}}
+	d := &Device{name: "utun9", rx: rx(p[1]), waiter: poll, poll: poll, drops: noDrops{}}
 	t.Cleanup(func() { d.Close() })
 	send := func(b []byte) {
 		if _, err := unix.Write(p[0], append([]byte{0, 0, 0, unix.AF_INET}, b...)); err != nil {
@@ -90,7 +90,8 @@ func (r *recvmmsg) recv(lens []int) (int, error) {
 }
 
 var rigs = map[string]func(*testing.T) rig{
-	"tun":    tunRig,
+	"read":   func(t *testing.T) rig { return tunRig(t, IngestRead) },
+	"ring":   func(t *testing.T) rig { return tunRig(t, IngestRing) },
 	"family": func(t *testing.T) rig { return pairRig(t, func(fd int) receiver { return &family{fd: fd} }) },
 	"batch":  func(t *testing.T) rig { return pairRig(t, func(fd int) receiver { return newBatch(newRecvmmsg(fd)) }) },
 }

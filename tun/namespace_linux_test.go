@@ -132,8 +132,13 @@ func onDoomedThread(t *testing.T, f func() error) error {
 }
 
 // dropCapabilities leaves root's thread as weak as any user's.
-func dropCapabilities() error {
+func dropCapabilities() error { return setCapabilities(0) }
+
+// keepCapability drops all but one.
+func keepCapability(c int) error { return setCapabilities(1 << c) }
+
+func setCapabilities(set uint32) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	return os.NewSyscallError("capset", unix.Capset(&header, &none[0]))
+	data := [2]unix.CapUserData{{Effective: set, Permitted: set}}
+	return os.NewSyscallError("capset", unix.Capset(&header, &data[0]))
 }

@@ -23,6 +23,13 @@ const (
 func validName(name string) error { return utunName(name) }
 
 func open(c Config) (_ *Device, err error) {
+	reason := "asked for"
+	switch c.Ingest {
+	case IngestRing:
+		return nil, &problem{"ingest ring needs Linux: use read", errors.ErrUnsupported}
+	case IngestAuto:
+		reason = "macOS has no other"
+	}
 	if c.RecvmsgX {
 		if err := recvmsgXUsable(); err != nil {
 			return nil, err
@@ -58,7 +65,10 @@ func open(c Config) (_ *Device, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up device %s: %w", name, err)
 	}
-	d := &Device{name: name, poll: poll, drops: drops, rx: &family{fd: fd}}
+	d := &Device{
+		name: name, ingest: IngestRead, reason: reason, holds: c.PendingPackets,
+		rx: &family{fd: fd}, waiter: poll, poll: poll, drops: drops,
+	}
 	if c.RecvmsgX {
 		d.rx = newBatch(func(slots [][]byte) batchSource { return newRecvmsgX(fd, slots) })
 	}

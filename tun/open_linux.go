@@ -26,6 +26,14 @@ func open(c Config) (_ *Device, err error) {
 			nl.Close()
 		}
 	}()
+	if c.Attach && c.Name != "" {
+		if link, err := nl.LinkByName(c.Name); err == nil {
+			if c.Ingest == IngestRing {
+				return nil, &problem{"ingest ring needs a device of our own: use read for " + c.Name, errors.ErrUnsupported}
+			}
+			return attachDevice(nl, link)
+		}
+	}
 	if err := refuseExisting(nl, c.Name); err != nil {
 		return nil, err
 	}
@@ -38,12 +46,15 @@ func open(c Config) (_ *Device, err error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("set up device %s: %w", name, err)
 	}
-	drops, err := setUp(nl, name, c)
-	if err != nil {
+	d := &Device{name: name, poll: poll}
+	if err := d.setUp(nl, c); err != nil {
 		poll.close()
+		if d.free != nil {
+			d.free()
+		}
 		return nil, fmt.Errorf("set up device %s: %w", name, err)
 	}
-	return &Device{name: name, rx: plain{fd}, poll: poll, drops: drops}, nil
+	return d, nil
 }
 
 // refuseExisting keeps us from attaching to a persistent device of somebody
@@ -63,40 +74,84 @@ func refuseExisting(nl *netlink.Handle, name string) error {
 }
 
 // setUp readies the device while it is still down, before anything can be sent into it.
-func setUp(nl *netlink.Handle, name string, c Config) (*linkDrops, error) {
-	link, err := nl.LinkByName(name)
+func (d *Device) setUp(nl *netlink.Handle, c Config) error {
+	link, err := nl.LinkByName(d.name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := nl.LinkSetTxQLen(link, c.QueueLen); err != nil {
-		return nil, fmt.Errorf("queue of %d packets: %w", c.QueueLen, err)
-	}
-	if err := withoutQdisc(nl, link); err != nil {
-		return nil, fmt.Errorf("queueing discipline: %w", err)
+		return fmt.Errorf("queue of %d packets: %w", c.QueueLen, err)
 	}
 	if !c.IPv6 {
 		err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
 		// A kernel without IPv6 has nothing to say by itself.
 		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
-			return nil, fmt.Errorf("address generation mode: %w", err)
+			return fmt.Errorf("address generation mode: %w", err)
 		}
 	}
-	return newLinkDrops(nl, link.Attrs().Index)
+	drops, err := newLinkDrops(nl, link.Attrs().Index)
+	if err != nil {
+		return err
+	}
+	ring, err := d.chooseRing(c)
+	if err != nil {
+		return fmt.Errorf("ingest ring: %w: use ingest read", err)
+	}
+	if ring == nil {
+		return d.setUpRead(nl, link, drops, c)
+	}
+	return d.setUpRing(nl, link, drops, ring, c)
 }
 
-// withoutQdisc has packets pass straight into the device's own queue. A queueing
+// chooseRing makes the ring where one is wanted and the system allows it.
+func (d *Device) chooseRing(c Config) (*ring, error) {
+	d.reason = "asked for"
+	if c.Ingest == IngestRead {
+		return nil, nil
+	}
+	r, err := newRing(d.poll, c.RingBytes)
+	if c.Ingest == IngestRing {
+		return r, err
+	}
+	d.reason = "kernel and privileges allow it"
+	if err != nil {
+		d.reason = err.Error()
+	}
+	return r, nil
+}
+
+// setUpRead has packets pass straight into the device's own queue. A queueing
 // discipline (fq_codel, mostly) only fills when several senders meet, but what
 // it drops then is missing in tx_dropped, and it counts a packet that is still
 // to be segmented as one.
-func withoutQdisc(nl *netlink.Handle, link netlink.Link) error {
-	err := nl.QdiscReplace(&netlink.GenericQdisc{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT},
-		QdiscType:  "noqueue",
-	})
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // a kernel without traffic control
+func (d *Device) setUpRead(nl *netlink.Handle, link netlink.Link, drops *linkDrops, c Config) error {
+	d.ingest, d.holds = IngestRead, c.QueueLen
+	d.rx, d.waiter, d.drops = plain{d.poll.fd}, d.poll, drops
+	return setQdisc(nl, link, "noqueue")
+}
+
+// setUpRing puts a queueing discipline before the device. Without one, senders
+// would learn that the device drops every packet: ENOBUFS.
+func (d *Device) setUpRing(nl *netlink.Handle, link netlink.Link, drops *linkDrops, r *ring, c Config) error {
+	d.ingest, d.holds = IngestRing, c.RingBytes/minRecord
+	d.rx, d.waiter, d.free = r, r, r.close
+	d.drops = &ringDrops{linkDrops: drops, ring: r}
+	err := setQdisc(nl, link, "pfifo")
+	if errors.Is(err, unix.ENOENT) { // a kernel without it always has this one
+		return setQdisc(nl, link, "pfifo_fast")
 	}
 	return err
+}
+
+func setQdisc(nl *netlink.Handle, link netlink.Link, kind string) error {
+	err := nl.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT},
+		QdiscType:  kind,
+	})
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // a kernel without traffic control
+		return fmt.Errorf("queueing discipline %s: %w", kind, err)
+	}
+	return nil
 }
 
 // opening is held while water works: closeAbandoned must find only descriptors of its own.

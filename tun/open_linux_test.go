@@ -31,6 +31,16 @@ func descriptors(t *testing.T) []string {
 	return all
 }
 
+// ringMappings counts the mappings of BPF maps in our memory.
+func ringMappings(t *testing.T) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(maps), "anon_inode:bpf-map")
+}
+
 func linkNames(t *testing.T) []string {
 	t.Helper()
 	links, err := netlink.LinkList()
@@ -46,7 +56,7 @@ func linkNames(t *testing.T) []string {
 
 func TestOpenSetsUpTheDevice(t *testing.T) {
 	newNamespace(t)
-	for _, c := range []Config{{}, {Name: "sink0", QueueLen: 123}, {Name: "fifteen-bytes-x"}} {
+	for _, c := range []Config{{}, {Name: "sink0", QueueLen: 123}, {Name: "fifteen-bytes-x", Ingest: IngestRead}} {
 		d := openTest(t, c)
 		link := linkOf(t, d).Attrs()
 		if c.Name != "" && d.Name() != c.Name || d.Name() == "" {
@@ -61,11 +71,13 @@ func TestOpenSetsUpTheDevice(t *testing.T) {
 	}
 }
 
-func TestOpenAndCloseLeaveNothing(t *testing.T) {
+func TestOpenAndCloseLeaveNothing(t *testing.T) { onBoth(t, testOpenAndClose) }
+
+func testOpenAndClose(t *testing.T, kind IngestKind) {
 	newNamespace(t)
 	links := linkNames(t)
 	cycle := func() {
-		d, err := Open(Config{})
+		d, err := Open(Config{Ingest: kind})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,9 +86,12 @@ func TestOpenAndCloseLeaveNothing(t *testing.T) {
 		}
 	}
 	cycle() // the first starts the runtime's poller, which stays
-	files, goroutines := descriptors(t), runtime.NumGoroutine()
-	for range 20 {
+	files, mappings, goroutines := descriptors(t), ringMappings(t), runtime.NumGoroutine()
+	for range 10 {
 		cycle()
+	}
+	if now := ringMappings(t); now != mappings {
+		t.Errorf("%d mappings of BPF memory, before it %d", now, mappings)
 	}
 	if now := descriptors(t); !slices.Equal(now, files) {
 		t.Errorf("open files were %q, are %q", files, now)
@@ -128,6 +143,8 @@ func TestPersistentDeviceIsRefused(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "a/b"}, {QueueLen: -1}, {QueueLen: MaxQueueLen + 1}, {PendingPackets: -1}, {PendingPackets: MaxPendingPackets + 1},
+		{Ingest: -1}, {Ingest: IngestRing + 1}, {RingBytes: -1}, {RingBytes: MinRingBytes - 1},
+		{RingBytes: MinRingBytes / 2}, {RingBytes: MinRingBytes + 4096}, {RingBytes: 2 * MaxRingBytes},
 	} {
 		if _, err := Open(c); !errors.Is(err, os.ErrInvalid) {
 			t.Errorf("%+v: %v", c, err)

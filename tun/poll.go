@@ -32,10 +32,18 @@ func newPoller(fd int) (*poller, error) {
 }
 
 func (p *poller) wait(timeout time.Duration) error {
+	_, err := p.waitFor(-1, timeout)
+	return err
+}
+
+// waitFor waits for another descriptor besides (-1: for none), and tells
+// whether it was wake that ended it.
+func (p *poller) waitFor(other int, timeout time.Duration) (woken bool, err error) {
 	deadline := time.Now().Add(timeout)
-	fds := [2]unix.PollFd{
+	fds := [3]unix.PollFd{
 		{Fd: int32(p.fd), Events: unix.POLLIN},
 		{Fd: int32(p.stopR), Events: unix.POLLIN},
+		{Fd: int32(other), Events: unix.POLLIN},
 	}
 	for {
 		_, err := unix.Poll(fds[:], pollMillis(timeout))
@@ -43,13 +51,14 @@ func (p *poller) wait(timeout time.Duration) error {
 			break
 		}
 		if err != unix.EINTR {
-			return err
+			return false, err
 		}
 		if timeout >= 0 {
 			timeout = max(0, time.Until(deadline))
 		}
 	}
-	if fds[1].Revents != 0 {
+	woken = fds[1].Revents != 0
+	if woken {
 		// One read empties an eventfd. What it leaves in a pipe, if anything,
 		// ends the next wait early, which does no harm.
 		var b [512]byte
@@ -57,9 +66,9 @@ func (p *poller) wait(timeout time.Duration) error {
 	}
 	// A deleted device polls as POLLERR for ever: without this error the caller would spin.
 	if fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
-		return ErrDeleted
+		return woken, ErrDeleted
 	}
-	return nil
+	return woken, nil
 }
 
 // pollMillis rounds up, so that a wait is never short and 1 ns is not a spin.

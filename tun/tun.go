@@ -8,12 +8,16 @@
 //	tun.go       what to open, and the errors of opening
 //	name.go      which names a device can have
 //	ingest.go    the boundary to whoever takes the packets
-//	device.go    Device, the Ingest that reads a descriptor
+//	kind.go      the makes of it: read and ring
+//	device.go    Device, which is one or the other
 //	open_*.go    opening and setting up, per system
 //	read_*.go    one packet per read: read(2) on Linux
 //	family.go    one packet per read, behind a 4-byte address family: macOS
 //	batch.go     many packets per read: recvmsg_x(2) on macOS
+//	ring_*.go    many packets without a system call, out of a ring: Linux;
+//	             ring_program_*.go puts them there, clock_*.go makes their time
 //	poll.go      waiting for a packet or, by stop_*.go, for Wake
+//	attach_*.go  using a device that exists
 //	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's
 package tun
 
@@ -45,14 +49,30 @@ type Config struct {
 	// Name of the new device, as ValidName takes it; "" lets the system choose.
 	Name string
 
+	// Attach takes, on Linux, the persistent device of that Name (`ip tuntap
+	// add`) where there is one and nobody reads it: it is used as it is, down or
+	// up, and stays when it is closed. Device.Attached tells. Where there is
+	// none, a new one is made.
+	Attach bool
+
 	// IPv6 leaves the kernel's own IPv6 configuration of the device as it is.
 	// Without it, on Linux, the kernel gives the device no link-local address,
 	// and so sends no router solicitations into it (IFLA_INET6_ADDR_GEN_MODE).
 	IPv6 bool
 
 	// QueueLen is, on Linux, how many packets wait for the reader before the
-	// kernel drops (and counts) the next one: txqueuelen. 0: DefaultQueueLen.
+	// kernel drops (and counts) the next one: txqueuelen. With a ring, it is how
+	// many wait while another sender's are put there. 0: DefaultQueueLen.
 	QueueLen int
+
+	// Ingest is how packets come from the kernel. IngestAuto, the zero value,
+	// takes a ring where that is possible; Device.IngestName tells.
+	Ingest IngestKind
+
+	// RingBytes is the size of the ring, in memory of the kernel: a power of two
+	// from MinRingBytes to MaxRingBytes. A packet takes 16 bytes more than its
+	// length, rounded up to 8. 0: DefaultRingBytes.
+	RingBytes int
 
 	// PendingPackets is, on macOS, how many packets wait in the socket
 	// (UTUN_OPT_MAX_PENDING_PACKETS in if_utun.h). Where the system does not
@@ -68,6 +88,9 @@ func (c Config) withDefaults() Config {
 	if c.QueueLen == 0 {
 		c.QueueLen = DefaultQueueLen
 	}
+	if c.RingBytes == 0 {
+		c.RingBytes = DefaultRingBytes
+	}
 	if c.PendingPackets == 0 {
 		c.PendingPackets = DefaultPendingPackets
 	}
@@ -81,6 +104,12 @@ func (c Config) validate() error {
 	if c.PendingPackets < 1 || c.PendingPackets > MaxPendingPackets {
 		return invalid("pending packets %d is not within 1 and %d", c.PendingPackets, MaxPendingPackets)
 	}
+	if err := c.Ingest.validate(); err != nil {
+		return err
+	}
+	if err := validateRingBytes(c.RingBytes); err != nil {
+		return err
+	}
 	if c.Name == "" {
 		return nil
 	}
@@ -91,11 +120,11 @@ func (c Config) validate() error {
 // it removes it, with its addresses and routes. Open fails, leaving nothing
 // behind, with an error that errors.Is tells to be
 //
-//	os.ErrPermission       neither root nor CAP_NET_ADMIN
-//	os.ErrExist            a device of that name exists
+//	os.ErrPermission       neither root nor CAP_NET_ADMIN, or no CAP_BPF for IngestRing
+//	os.ErrExist            a device of that name exists, or is held by another process
 //	os.ErrNotExist         the system has no tun driver, or no /dev/net/tun
 //	os.ErrInvalid          the Config cannot be: a name or number out of bounds
-//	errors.ErrUnsupported  not Linux or macOS, or too old for RecvmsgX
+//	errors.ErrUnsupported  not Linux or macOS, or too old for RecvmsgX or IngestRing
 //
 // or with what the system said.
 func Open(c Config) (*Device, error) {

@@ -42,7 +42,7 @@ func newApp() *cli.App {
 			Name: "record", Usage: "record packets (what tunrec does without a command)",
 			UsageText: "tunrec record [-o FILE] [flags] [FILTER]",
 			Flags:     recordFlags(), Action: record, OnUsageError: onUsageError,
-		}, lsCommand(), infoCommand(), verifyCommand(), repairCommand(), sliceCommand(), catCommand(), convertCommand(), filterCommand()},
+		}, lsCommand(), infoCommand(), verifyCommand(), repairCommand(), sliceCommand(), catCommand(), convertCommand(), filterCommand(), doctorCommand()},
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,
@@ -251,7 +251,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 }
 
 func (o *options) parseDevice(c *cli.Context) error {
-	o.device = tun.Config{Name: c.String("i"), QueueLen: c.Int("queue"), RecvmsgX: c.Bool("recvmsg-x")}
+	o.device = tun.Config{Name: c.String("i"), QueueLen: c.Int("queue"), RecvmsgX: c.Bool("recvmsg-x"), Ingest: tun.IngestRead}
 	if c.IsSet("i") {
 		if err := tun.ValidName(o.device.Name); err != nil {
 			return fmt.Errorf("-i: %w", err)

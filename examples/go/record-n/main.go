@@ -45,7 +45,7 @@ func record(ctx context.Context, name, pair string, packets uint64) error {
 	if err != nil {
 		return err
 	}
-	device, err := tun.Open(tun.Config{})
+	device, err := tun.Open(tun.Config{Ingest: tun.IngestRead})
 	if err != nil {
 		return err
 	}

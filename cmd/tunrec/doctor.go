@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/tunrec/tunrec/internal/privilege"
+)
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name: "doctor", Usage: "check whether a recording would work here",
+		UsageText: "tunrec doctor [-o DIR]... [--user USER[:GROUP]] [--json]",
+		Description: "Looks at everything that a recording needs, in order, and says of each whether it is well,\n" +
+			"or what is wrong and the command that mends it. It makes a device and records a packet in\n" +
+			"memory, and writes for a second into a file without a name in each DIR; nothing is left.\n\n" +
+			"   ok     as it should be\n" +
+			"   note   a recording works, but this is worth knowing\n" +
+			"   wrong  a recording would fail\n\n" +
+			"The exit code is 0 where nothing is wrong.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "o", Usage: "look at `DIR`, where files will be written, or at that of a file; repeatable (default: here)"},
+			&cli.StringFlag{Name: "user", Usage: "the recording will give up root for `USER[:GROUP]` (default: who called sudo, else nobody, whoever can write)"},
+			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line", DisableDefaultText: true},
+		},
+		Action: doctor, OnUsageError: onUsageError,
+	}
+}
+
+// status is what a check came to.
+type status string
+
+const (
+	statusOK    status = "ok"
+	statusNote  status = "note"
+	statusWrong status = "wrong"
+)
+
+// finding is what a check found.
+type finding struct {
+	Check  string `json:"check"`
+	Status status `json:"status"`
+	Text   string `json:"text"`
+	Mend   string `json:"mend,omitempty"` // a command or an advice
+}
+
+func ok(format string, args ...any) finding {
+	return finding{Status: statusOK, Text: fmt.Sprintf(format, args...)}
+}
+
+func note(mend, format string, args ...any) finding {
+	return finding{Status: statusNote, Text: fmt.Sprintf(format, args...), Mend: mend}
+}
+
+func wrong(mend, format string, args ...any) finding {
+	return finding{Status: statusWrong, Text: fmt.Sprintf(format, args...), Mend: mend}
+}
+
+// patient is what the doctor looks at.
+type patient struct {
+	dirs []string
+	user privilege.User
+	can  bool // make a device, as far as the checks have come
+}
+
+func doctor(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError(fmt.Errorf("unexpected argument %q", c.Args().First()), "tunrec doctor --help lists the flags")
+	}
+	p, err := newPatient(c.StringSlice("o"), c.String("user"))
+	if err != nil {
+		return usageError(err, "")
+	}
+	show := printFinding
+	if c.Bool("json") {
+		show = func(w io.Writer, f finding) error { return json.NewEncoder(w).Encode(f) }
+	}
+	checks := p.checks()
+	bad := 0
+	for _, check := range checks {
+		f := check.look()
+		f.Check = check.name
+		if f.Status == statusWrong {
+			bad++
+		}
+		if err := show(os.Stdout, f); err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("a recording would not work: %d of %d checks found something wrong", bad, len(checks))
+	}
+	return nil
+}
+
+func printFinding(w io.Writer, f finding) error {
+	_, err := fmt.Fprintf(w, "%-5s  %-11s  %s\n", f.Status, f.Check, f.Text)
+	if f.Mend != "" {
+		_, mendErr := fmt.Fprintf(w, "%-5s  %-11s  → %s\n", "", "", f.Mend)
+		err = errors.Join(err, mendErr)
+	}
+	return err
+}
+
+// newPatient finds the directories of the outputs and whom a recording there
+// would run as.
+func newPatient(outputs []string, user string) (*patient, error) {
+	p := &patient{}
+	for _, name := range outputs {
+		if info, err := os.Stat(name); err != nil || !info.IsDir() {
+			name = filepath.Dir(name)
+		}
+		if !slices.Contains(p.dirs, name) {
+			p.dirs = append(p.dirs, name)
+		}
+	}
+	if len(p.dirs) == 0 {
+		p.dirs = []string{"."}
+	}
+	var err error
+	if user != "" {
+		p.user, err = privilege.ParseUser(user)
+		return p, err
+	}
+	// Where nobody can write, the check of the directory says so.
+	p.user, _ = privilege.Choose(p.dirs)
+	return p, nil
+}
+
+type check struct {
+	name string
+	look func() finding
+}
+
+func (p *patient) checks() []check {
+	list := []check{
+		{"privileges", p.privileges},
+		{"driver", p.driver},
+		{"device", p.device},
+		{"addresses", p.addresses},
+		{"packet", p.packet},
+		{"clock", clock},
+	}
+	for _, dir := range p.dirs {
+		list = append(list,
+			check{"space", func() finding { return space(dir) }},
+			check{"writing", func() finding { return p.writing(dir) }},
+			check{"speed", func() finding { return speed(dir) }})
+	}
+	return append(list,
+		check{"queue", queue},
+		check{"memory", memory},
+		check{"limits", limits},
+		check{"wireshark", wireshark},
+	)
+}

@@ -1,0 +1,59 @@
+// Package privilege gives up root for good: the identity, the groups, the
+// capabilities of every thread, the ways to get them back (no_new_privs, the
+// bounding set) and, where Linux has Landlock, all files but those named.
+//
+// Open what needs privilege first: the device, its addresses, the files, the
+// directory of a series (by a descriptor, as os.Root does). Then call Drop.
+// Children, such as hooks, are bound by it, too.
+//
+//	privilege.go         what to give up, and to whom
+//	user.go              users by name, and who is the right one
+//	privilege_linux.go   identity, groups, capabilities
+//	landlock_linux.go    files
+//	writable_linux.go    asking what another user may do
+package privilege
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config says what remains. The zero Config keeps the user and loses everything
+// else: on Linux all capabilities, and all files that are not open already.
+type Config struct {
+	// User to become; needs root. The zero User stays who the process is.
+	User User
+	// Dirs are the directories in which files are made, read, linked and
+	// removed from now on, in folders below them, too. Linux.
+	Dirs []string
+	// Read are files and directories that are read and run from now on: those
+	// of a hook, as "/". Linux.
+	Read []string
+}
+
+// Drop does it, for all threads of the process, and says in words what it did,
+// as in "running as alice, without capabilities; Landlock leaves it /srv/captures
+// to write in". The report also says what this system cannot do.
+//
+// After an error the process may have lost some of its privileges: end it. It
+// wraps os.ErrPermission where root is needed to become User, and
+// errors.ErrUnsupported where the system is neither Linux nor macOS.
+func Drop(c Config) (report string, err error) {
+	// The time zone is read from a file when it is first needed.
+	_, _ = time.Now().Zone()
+	report, err = drop(c)
+	if err != nil {
+		return "", fmt.Errorf("give up privileges: %w", err)
+	}
+	return report, nil
+}
+
+// CanWrite tells, by an error, whether u could make, list and remove files in a
+// directory after Drop, if the directory was opened before it: on Linux only the
+// directory itself has to be open to u, not the path to it.
+func CanWrite(u User, dir string) error {
+	if err := canWrite(u, dir); err != nil {
+		return fmt.Errorf("%s cannot make files in %s: %w", u, dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// drop has no more to give up than user and groups: macOS knows no capabilities.
+func drop(c Config) (string, error) {
+	if err := canBecome(c.User); err != nil {
+		return "", err
+	}
+	if c.User == (User{}) || os.Geteuid() != 0 {
+		return fmt.Sprintf("running as user %d, as before", os.Geteuid()), nil
+	}
+	// An empty list of groups would still leave the effective group in it.
+	if err := syscall.Setgroups([]int{c.User.GID}); err != nil {
+		return "", fmt.Errorf("leave all groups: %w", err)
+	}
+	if err := syscall.Setgid(c.User.GID); err != nil {
+		return "", fmt.Errorf("change to group %d: %w", c.User.GID, err)
+	}
+	if err := syscall.Setuid(c.User.UID); err != nil {
+		return "", fmt.Errorf("become %s: %w", c.User, err)
+	}
+	if syscall.Setuid(0) == nil {
+		return "", errors.New("root can be taken back")
+	}
+	return fmt.Sprintf("running as %s", c.User), nil
+}
+
+func canBecome(u User) error {
+	if u == (User{}) || u.UID == os.Geteuid() || os.Geteuid() == 0 {
+		return nil
+	}
+	return fmt.Errorf("become %s: only root can: %w", u, os.ErrPermission)
+}
+
+// canWrite has test(1) look with the rights of u, access lists included. It also
+// walks the path with them.
+func canWrite(u User, dir string) error {
+	if err := canBecome(u); err != nil {
+		return err
+	}
+	cmd := exec.Command("/bin/test", "-r", dir, "-a", "-w", dir, "-a", "-x", dir)
+	if u != (User{}) && os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
+			Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: []uint32{uint32(u.GID)}}}
+	}
+	err := cmd.Run()
+	if errors.As(err, new(*exec.ExitError)) {
+		return os.ErrPermission
+	}
+	return err
+}

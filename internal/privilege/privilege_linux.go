@@ -1,0 +1,131 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/psx"
+)
+
+// drop goes from the outside in: the ways back are closed and the files are
+// chosen while root can still do so, then root is left, then what is left of
+// its capabilities.
+//
+// Credentials belong to a thread in Linux. package syscall and psx change those
+// of all threads at once; x/sys/unix would change only this one's.
+func drop(c Config) (string, error) {
+	if err := emptyBoundingSet(); err != nil {
+		return "", err
+	}
+	if err := allThreads("prctl PR_SET_NO_NEW_PRIVS", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
+		return "", err
+	}
+	landlock, err := confine(c)
+	if err != nil {
+		return "", err
+	}
+	groups, err := become(c.User)
+	if err != nil {
+		return "", err
+	}
+	if err := emptyCapabilities(); err != nil {
+		return "", err
+	}
+	if err := verify(c.User); err != nil {
+		return "", err
+	}
+	who := c.User.String()
+	if c.User == (User{}) {
+		who = fmt.Sprintf("user %d, as before", os.Geteuid())
+	}
+	return fmt.Sprintf("running as %s, without capabilities%s; %s", who, groups, landlock), nil
+}
+
+// emptyBoundingSet keeps programs with file capabilities from getting them. It
+// takes CAP_SETPCAP; without that no_new_privs alone has to do.
+func emptyBoundingSet() error {
+	for c := uintptr(0); ; c++ {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err != nil {
+			return nil // there are no more
+		}
+		if has == 0 {
+			continue
+		}
+		err = allThreads("prctl PR_CAPBSET_DROP", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c)
+		if errors.Is(err, unix.EPERM) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// become returns what the report has to say about groups. They cannot be left by
+// root without CAP_SETGID, nor in a user namespace that an unprivileged user
+// made, because a group can also forbid (user_namespaces(7)).
+func become(u User) (groups string, err error) {
+	if os.Geteuid() != 0 {
+		return "", canBecome(u)
+	}
+	err = syscall.Setgroups(nil)
+	if errors.Is(err, unix.EPERM) {
+		groups, err = ", in the groups that it may not leave", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("leave all groups: %w", err)
+	}
+	if u == (User{}) {
+		return groups, nil
+	}
+	if err := syscall.Setresgid(u.GID, u.GID, u.GID); err != nil {
+		return "", fmt.Errorf("change to group %d: %w", u.GID, err)
+	}
+	if err := syscall.Setresuid(u.UID, u.UID, u.UID); err != nil {
+		return "", fmt.Errorf("become %s: %w", u, err)
+	}
+	return groups, nil
+}
+
+func canBecome(u User) error { return as(u, func() error { return nil }) }
+
+// emptyCapabilities also empties the ambient set, which is never more than the
+// inheritable one.
+func emptyCapabilities() error {
+	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	none := &[2]unix.CapUserData{}
+	_, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(none)), 0)
+	if errno != 0 {
+		return os.NewSyscallError("capset", errno)
+	}
+	return nil
+}
+
+// allThreads makes a system call of two arguments on every thread.
+func allThreads(name string, number, a, b uintptr) error {
+	if _, _, errno := psx.Syscall6(number, a, b, 0, 0, 0, 0); errno != 0 {
+		return os.NewSyscallError(name, errno)
+	}
+	return nil
+}
+
+// verify trusts no call above.
+func verify(u User) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var left [2]unix.CapUserData
+	if err := unix.Capget(&header, &left[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	if left != [2]unix.CapUserData{} {
+		return fmt.Errorf("capabilities are left: %+v", left)
+	}
+	if u.UID != 0 && unix.Setuid(0) == nil {
+		return errors.New("root can be taken back")
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+//go:build !linux && !darwin
+
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+var errUnsupported = fmt.Errorf("giving up privileges on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+
+func drop(Config) (string, error) { return "", errUnsupported }
+func canBecome(User) error        { return errUnsupported }
+func canWrite(User, string) error { return errUnsupported }
