@@ -3,9 +3,12 @@
 //	source ──read──▶ slab ──seal──▶ compress (n workers) ──in order──▶ sink
 //
 // A way through the files, in the order in which a packet meets them: read.go
-// (the reader fills slabs in place), compress.go (workers), write.go (the
-// writer). slab.go holds the memory, stats.go the counts. Every goroutine is
-// started here.
+// (the reader fills slabs in place; period.go is its timer), compress.go
+// (workers), write.go (the writer), sink.go (the boundary, and a pipe behind
+// it), files.go (a file or a series behind it), fit.go (where files end),
+// persist.go (writing, and trying again), close.go (what is done with complete
+// files), event.go. slab.go holds the memory, stats.go the counts. Every
+// goroutine is started here.
 package recorder
 
 import (
