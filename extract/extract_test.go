@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/filter"
@@ -392,13 +394,14 @@ func TestWriteFails(t *testing.T) {
 	if n := openFiles(t); n != descriptors {
 		t.Errorf("%d files are open, %d were", n, descriptors)
 	}
-	for range 1000 { // those that have sent their result are on their way out
-		if runtime.NumGoroutine() <= goroutines {
-			return
+	// Those that have sent their result are on their way out.
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			var stacks strings.Builder
+			pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+			t.Fatalf("%d goroutines were there, now:\n%s", goroutines, &stacks)
 		}
-		runtime.Gosched()
 	}
-	t.Errorf("%d goroutines, %d were there", runtime.NumGoroutine(), goroutines)
 }
 
 func openFiles(t *testing.T) int {
