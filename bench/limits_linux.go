@@ -67,7 +67,7 @@ func drain(d *tun.Device, stopped *atomic.Bool) (read uint64, err error) {
 	packet := make([]byte, tun.MaxPacket)
 	for {
 		ending := stopped.Load() // before the read: what was sent before the stop is read
-		n, _, _, err := d.Next(packet)
+		n, _, _, err := d.Next(packet, nil)
 		switch {
 		case err != nil:
 			return read, err

@@ -137,7 +137,7 @@ func (x *extraction) fill(r *replay.Reader, p *piece) error {
 	}()
 	for at < capfile.MarkLen+slabBytes {
 		block := slab[at:]
-		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:maxPacket])
+		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:maxPacket], nil)
 		if err == nil && n == 0 {
 			if err = r.Wait(-1); err == nil {
 				err = x.ctx.Err()
@@ -169,7 +169,7 @@ func (f *File) packets() iter.Seq2[capfile.Packet, error] {
 		defer r.Close()
 		var head [1]byte
 		for {
-			n, _, unixNano, err := r.Next(head[:])
+			n, _, unixNano, err := r.Next(head[:], nil)
 			if isEOF(err) {
 				return
 			}

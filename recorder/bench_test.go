@@ -16,7 +16,7 @@ type benchSource struct {
 	clock     bool
 }
 
-func (b *benchSource) Next(dst []byte) (int, int, int64, error) {
+func (b *benchSource) Next([]byte, func([]byte, int) bool) (int, int, int64, error) {
 	if b.n == 0 {
 		return 0, 0, 0, io.EOF
 	}

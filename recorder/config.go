@@ -53,15 +53,22 @@ type Config struct {
 	FilePackets uint64
 
 	// Filter tells whether a packet is to be recorded; nil: every one. It is
-	// called on the slab's bytes, which it must neither change nor keep.
+	// what Source.Next calls keep.
 	Filter func(packet []byte, origLen int) bool
 
 	// Patient: the source waits for its reader without losing anything (a
 	// file), so the recorder waits for a free slab instead of dropping.
 	Patient bool
+	// Buffered: the source keeps packets, with their times, until they are read,
+	// and counts those that it has no room for (a ring). Where no slab is free
+	// they wait there.
+	Buffered bool
 	// DrainMax is how many packets are read after a stop at the most: those
-	// that the device's queue can hold. 0 ends at once.
+	// that the device can hold. 0 ends at once.
 	DrainMax int
+	// Settle is called when a stop is asked for, before the last packets are
+	// read; nil: they are there to be read at any time. tun.Device has it.
+	Settle func(limit time.Duration) error
 }
 
 // SlabMemory returns the most bytes that the slabs, and the buffers that

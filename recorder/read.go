@@ -17,6 +17,8 @@ const (
 	// which loses fewer than throwing away what it holds would; but each is
 	// stamped when it is read, so this is also how late a stamp can be.
 	maxStall = 50 * time.Millisecond
+	// maxSettle is how long a stop waits for what is on its way to the source.
+	maxSettle = 100 * time.Millisecond
 	// scratchPoll is how often the reader looks for a free slab while nothing
 	// comes in.
 	scratchPoll = 10 * time.Millisecond
@@ -72,13 +74,18 @@ func (rd *reader) run() error {
 		if rd.slab == nil {
 			rd.start(rd.take())
 		}
-		n, origLen, unixNano, err := rd.Source.Next(rd.room())
+		if rd.slab == nil && rd.Buffered {
+			continue // take has waited
+		}
+		n, origLen, unixNano, err := rd.Source.Next(rd.room(), rd.Filter)
 		switch {
 		case n > 0:
 			rd.accept(n, origLen, unixNano)
 			if rd.Count > 0 && rd.recorded >= rd.Count {
 				return nil
 			}
+		case origLen > 0:
+			rd.reject()
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -129,14 +136,7 @@ func (rd *reader) room() []byte {
 
 // accept makes a block of the packet that was read into room.
 func (rd *reader) accept(n, origLen int, unixNano int64) {
-	rd.pending.received++
-	if rd.pending.received >= publishEvery {
-		rd.publish()
-		rd.askForQueue()
-	}
-	if rd.rejects(rd.room()[:n], origLen) {
-		return
-	}
+	rd.receive()
 	s := rd.slab
 	if s == nil {
 		rd.discard()
@@ -154,32 +154,38 @@ func (rd *reader) accept(n, origLen int, unixNano int64) {
 	}
 }
 
+// receive counts a packet, whatever becomes of it.
+func (rd *reader) receive() {
+	rd.pending.received++
+	if rd.pending.received >= publishEvery {
+		rd.publish()
+		rd.askForQueue()
+	}
+}
+
+// reject counts a packet that the capture filter has thrown away.
+func (rd *reader) reject() {
+	rd.receive()
+	rd.pending.filtered++
+	rd.place.filtered++
+}
+
 // discard counts a packet that no slab was free for.
 func (rd *reader) discard() {
 	rd.pending.noSlab++
 	rd.place.noSlab++
 }
 
-// rejects asks the capture filter, and counts what it rejects.
-func (rd *reader) rejects(packet []byte, origLen int) bool {
-	if rd.Filter == nil || rd.Filter(packet, origLen) {
-		return false
-	}
-	rd.pending.filtered++
-	rd.place.filtered++
-	return true
-}
-
 // take takes a free slab. Where there is none it waits, without end for a
-// patient source, else for maxStall, and then returns nil: packets go to
-// scratch until one is free.
+// patient source, else for maxStall, and then returns nil: packets stay in a
+// buffered source, or go to scratch, until one is free.
 func (rd *reader) take() *slab {
 	select {
 	case s := <-rd.pool.free:
 		return s
 	default:
 	}
-	if rd.scratch != nil {
+	if rd.scratch != nil && !rd.Buffered {
 		return nil // it has waited already
 	}
 	rd.publish()

@@ -113,7 +113,14 @@ func (r *Recorder) Ping() (answered bool) {
 	return answered
 }
 
-func (r *Recorder) stop() { r.request(requestStop) }
+// stop ends the reading, as soon as what was sent before can be read. Where
+// that cannot be had, it is read as far as it is there.
+func (r *Recorder) stop() {
+	if r.Settle != nil {
+		_ = r.Settle(maxSettle)
+	}
+	r.request(requestStop)
+}
 
 func (r *Recorder) request(bit uint32) {
 	if r.requests.Or(bit)&bit == 0 {

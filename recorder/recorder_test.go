@@ -51,7 +51,7 @@ func (f *fakeSource) finish(err error) {
 	f.Wake()
 }
 
-func (f *fakeSource) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (f *fakeSource) Next(dst []byte, keep func([]byte, int) bool) (n, origLen int, unixNano int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.queue) == 0 {
@@ -65,6 +65,9 @@ func (f *fakeSource) Next(dst []byte) (n, origLen int, unixNano int64, err error
 		stamp = f.stamps[f.reads-1]
 	} else if f.wallClock {
 		stamp = time.Now().UnixNano()
+	}
+	if keep != nil && !keep(p, len(p)) {
+		return 0, len(p), stamp, nil
 	}
 	return copy(dst, p), len(p), stamp, nil
 }
@@ -419,6 +422,51 @@ func TestFilterReusesRoom(t *testing.T) {
 	if stats[4] != 3000 || stats[6] != 1500 || stats[8] != 1500 {
 		t.Fatalf("statistics block: received %d, accepted %d, delivered %d", stats[4], stats[6], stats[8])
 	}
+}
+
+// TestBufferedSourceKeepsPackets blocks the sink until the slabs are used up:
+// packets wait in the source then, and the reader goes on to answer.
+func TestBufferedSourceKeepsPackets(t *testing.T) {
+	src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)
+	sink.hold = make(chan struct{})
+	r := newRecorder(t, Config{Source: src, Sink: sink, SlabBytes: MinSlabBytes, Slabs: MinSlabs, Buffered: true})
+	wait := run(t, r, t.Context())
+	sent := numbered(0, 20000) // some 1.7 MB of blocks: far more than the slabs hold
+	src.push(sent...)
+	for len(r.pool.free) > 0 {
+		runtime.Gosched()
+	}
+	for r.Ping(); !r.Ping(); {
+		runtime.Gosched()
+	}
+	if read := r.Stats().Received; read == 0 || read > uint64(r.Slabs*2*r.SlabBytes/len(sent[0])) {
+		t.Errorf("%d packets were read into %d slabs", read, r.Slabs)
+	}
+	close(sink.hold)
+	src.finish(io.EOF)
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := recorded(t, sink)
+	checkPackets(t, got, sent)
+}
+
+// TestStopSettles: what the source is given while it settles is recorded.
+func TestStopSettles(t *testing.T) {
+	src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)
+	sent := numbered(0, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := newRecorder(t, Config{Source: src, Sink: sink, DrainMax: 1 << 20, Settle: func(time.Duration) error {
+		src.push(sent...)
+		return nil
+	}})
+	wait := run(t, r, ctx)
+	cancel()
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := recorded(t, sink)
+	checkPackets(t, got, sent)
 }
 
 // TestNoSlabIsCounted blocks the sink until the slabs are used up: what is

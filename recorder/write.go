@@ -32,7 +32,7 @@ func (r *Recorder) write() error {
 			r.counters.droppedByWrite.Add(uint64(unwritten.Packets))
 			lost += uint64(unwritten.Packets)
 			counts.AddCounts(&unwritten)
-			r.stop()
+			r.request(requestStop)
 		}
 		if e := r.Sink.Current().End; e != end {
 			end = e

@@ -81,7 +81,7 @@ func TestCutAtEveryByte(t *testing.T) {
 						t.Fatalf("cut at %d: %v, want an unexpected EOF at %d", cut, err, wantOffset)
 					}
 					if r != nil {
-						if _, _, _, again := r.Next(make([]byte, 100)); again != err {
+						if _, _, _, again := r.Next(make([]byte, 100), nil); again != err {
 							t.Fatalf("cut at %d: then %v", cut, again)
 						}
 					}
@@ -210,7 +210,7 @@ func FuzzReader(f *testing.F) {
 		defer r.Close()
 		dst := make([]byte, 200)
 		for {
-			n, origLen, _, err := r.Next(dst)
+			n, origLen, _, err := r.Next(dst, nil)
 			var d *DamageError
 			if err == io.EOF || errors.As(err, &d) {
 				return
@@ -254,7 +254,7 @@ func TestNextAllocatesNothing(t *testing.T) {
 		}
 		dst := make([]byte, 65535)
 		if n := testing.AllocsPerRun(4000, func() {
-			if _, _, _, err := r.Next(dst); err != nil {
+			if _, _, _, err := r.Next(dst, nil); err != nil {
 				t.Fatal(err)
 			}
 		}); n != 0 {
@@ -278,7 +278,7 @@ func BenchmarkNext(b *testing.B) {
 				}
 				n := 0
 				for ; err == nil; n++ {
-					_, _, _, err = r.Next(dst)
+					_, _, _, err = r.Next(dst, nil)
 				}
 				if n != packets+1 || err != io.EOF {
 					b.Fatal(n, err)

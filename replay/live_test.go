@@ -84,7 +84,7 @@ func newReader(t testing.TB, stream io.Reader) *Reader {
 func take(r *Reader, count int) (packets []packet, err error) {
 	dst := make([]byte, 65535)
 	for len(packets) != count {
-		n, origLen, unixNano, err := r.Next(dst)
+		n, origLen, unixNano, err := r.Next(dst, nil)
 		if err != nil {
 			return packets, err
 		}
@@ -99,7 +99,7 @@ func take(r *Reader, count int) (packets []packet, err error) {
 
 func wantNothing(t *testing.T, r *Reader) {
 	t.Helper()
-	if n, _, _, err := r.Next(make([]byte, 200)); n != 0 || err != nil {
+	if n, _, _, err := r.Next(make([]byte, 200), nil); n != 0 || err != nil {
 		t.Fatalf("got %d bytes, %v, where nothing has been written", n, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestHalfARecord(t *testing.T) {
 					dst := make([]byte, 200)
 					var got []packet
 					for {
-						n, origLen, unixNano, err := r.Next(dst)
+						n, origLen, unixNano, err := r.Next(dst, nil)
 						if err != nil {
 							t.Fatalf("cut at %d: %v", cut, err)
 						}
@@ -295,7 +295,7 @@ func TestFIFOAndSocket(t *testing.T) {
 		r.Wake() // hides nothing that is there
 		dst := make([]byte, 200)
 		for _, want := range samplePackets(2) {
-			if n, _, _, err := r.Next(dst); string(dst[:n]) != want.data || err != nil {
+			if n, _, _, err := r.Next(dst, nil); string(dst[:n]) != want.data || err != nil {
 				t.Fatalf("got %d bytes, %v", n, err)
 			}
 		}
@@ -386,12 +386,12 @@ func TestLiveNextAllocatesNothing(t *testing.T) {
 	}
 	record, dst := file[starts[0]:], make([]byte, 65535)
 	if n := testing.AllocsPerRun(1000, func() {
-		if n, _, _, err := r.Next(dst); n != 0 || err != nil {
+		if n, _, _, err := r.Next(dst, nil); n != 0 || err != nil {
 			t.Fatal(n, err)
 		}
 		out.Write(record)
 		r.Wait(-1)
-		if n, _, _, err := r.Next(dst); n == 0 || err != nil {
+		if n, _, _, err := r.Next(dst, nil); n == 0 || err != nil {
 			t.Fatal(n, err)
 		}
 	}); n != 0 {

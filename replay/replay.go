@@ -73,11 +73,12 @@ type Reader struct {
 // offload) or shorter than the header leaves the frame as it is. Packets of
 // other link types come whole, so a file made by tunrec is repeated exactly.
 //
-// n == 0 without an error means that a live stream (a pipe, a FIFO, a socket or
+// A packet that keep rejects is thrown away, as tun.Ingest says: n == 0,
+// origLen > 0. n == 0 == origLen without an error means that a live stream (a pipe, a FIFO, a socket or
 // a terminal, compressed or not) holds no whole packet now: call Wait. A file
 // always has its next packet. At the end Next returns io.EOF, at damage a
 // *DamageError.
-func (r *Reader) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (r *Reader) Next(dst []byte, keep func(packet []byte, origLen int) bool) (n, origLen int, unixNano int64, err error) {
 	if len(dst) == 0 {
 		return 0, 0, 0, io.ErrShortBuffer
 	}
@@ -91,6 +92,9 @@ func (r *Reader) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
 		}
 		packet, origLen, why := cutToIP(&r.frame)
 		if why.Kind == notSkipped {
+			if keep != nil && !keep(packet, origLen) {
+				dst = nil
+			}
 			return copy(dst, packet), origLen, r.frame.unixNano, nil
 		}
 		r.skipped[why]++

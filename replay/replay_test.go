@@ -29,7 +29,7 @@ type packet struct {
 func readAll(r *Reader) (packets []packet, err error) {
 	dst := make([]byte, 65535)
 	for {
-		n, origLen, unixNano, err := r.Next(dst)
+		n, origLen, unixNano, err := r.Next(dst, nil)
 		if err != nil {
 			return packets, err
 		}
@@ -210,12 +210,12 @@ func TestPacketIsCutToDst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := r.Next(nil); err != io.ErrShortBuffer {
+	if _, _, _, err := r.Next(nil, nil); err != io.ErrShortBuffer {
 		t.Errorf("into no buffer: %v", err)
 	}
 	dst := make([]byte, 60)
 	for _, want := range []struct{ n, origLen int }{{60, 100}, {30, 30}} {
-		n, origLen, _, err := r.Next(dst)
+		n, origLen, _, err := r.Next(dst, nil)
 		if n != want.n || origLen != want.origLen || err != nil {
 			t.Errorf("got %d of %d, %v, want %+v", n, origLen, err, want)
 		}
@@ -267,7 +267,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := r.Next(make([]byte, 100)); err != nil {
+	if _, _, _, err := r.Next(make([]byte, 100), nil); err != nil {
 		t.Error(err)
 	}
 	if dropped, exact, err := r.Drops(); dropped != 0 || !exact || err != nil {
@@ -280,7 +280,7 @@ func TestOpen(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, _, _, err := r.Next(make([]byte, 100)); !errors.Is(err, fs.ErrClosed) {
+	if _, _, _, err := r.Next(make([]byte, 100), nil); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 	if err := r.Close(); !errors.Is(err, fs.ErrClosed) {
@@ -332,12 +332,12 @@ func TestStandardInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The pipe is still open: a packet has to come out as soon as it is there.
-	if n, _, _, err := r.Next(make([]byte, 200)); n != 100 || err != nil {
+	if n, _, _, err := r.Next(make([]byte, 200), nil); n != 100 || err != nil {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
 	out.Write([]byte("half"))
 	out.Close()
-	if _, _, _, err := r.Next(make([]byte, 200)); err == nil || err.Error() != "standard input is damaged at byte 140: cut off: 4 of 16 bytes are there" {
+	if _, _, _, err := r.Next(make([]byte, 200), nil); err == nil || err.Error() != "standard input is damaged at byte 140: cut off: 4 of 16 bytes are there" {
 		t.Errorf("got %v at the end", err)
 	}
 	if err := errors.Join(r.Close(), in.Close()); err != nil {

@@ -69,7 +69,7 @@ func nextWith(t *testing.T, d *Device, text string) string {
 	t.Helper()
 	packet := make([]byte, MaxPacket)
 	for {
-		n, _, _, err := d.Next(packet)
+		n, _, _, err := d.Next(packet, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

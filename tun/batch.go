@@ -45,7 +45,7 @@ func newBatch(source func(slots [][]byte) batchSource) *batch {
 	return b
 }
 
-func (b *batch) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (b *batch) receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error) {
 	for {
 		if b.next == b.have {
 			b.next, b.have = 0, 0
@@ -60,6 +60,9 @@ func (b *batch) receive(dst []byte) (n, origLen int, unixNano int64, err error) 
 		b.next++
 		if b.lens[i] > familyLen {
 			packet := b.slots[i][familyLen:b.lens[i]]
+			if keep != nil && !keep(packet, len(packet)) {
+				dst = nil
+			}
 			return copy(dst, packet), len(packet), b.unixNano, nil
 		}
 	}

@@ -65,7 +65,7 @@ func TestRingTimesAreTheKernels(t *testing.T) {
 		before = time.Now().UnixNano()
 		send(t, conn, []byte("packet"))
 		after = time.Now().UnixNano()
-		_, _, ring, err := d.Next(dst)
+		_, _, ring, err := d.Next(dst, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,10 +32,23 @@ type Device struct {
 	drops dropCounter
 }
 
-// receiver takes packets off a descriptor, as Ingest.Next does, but returns the
-// bare error of the system.
+// receiver takes packets as Ingest.Next does, but returns the bare error of the
+// system.
 type receiver interface {
-	receive(dst []byte) (n, origLen int, unixNano int64, err error)
+	receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error)
+}
+
+// keeper is what Ingest.Next calls keep; nil keeps all.
+type keeper func(packet []byte, origLen int) bool
+
+// kept returns what receive does, where the packet of n bytes has just been
+// read into dst.
+func (keep keeper) kept(dst []byte, n int) (int, int, int64, error) {
+	unixNano := time.Now().UnixNano()
+	if keep != nil && !keep(dst[:n], n) {
+		return 0, n, unixNano, nil
+	}
+	return n, n, unixNano, nil
 }
 
 // waiter waits as Ingest.Wait does, but returns the bare error of the system.
@@ -64,13 +77,17 @@ func (d *Device) IngestReason() string { return d.reason }
 // are enough to be read after a stop.
 func (d *Device) HoldsPackets() int { return d.holds }
 
+// Buffered tells whether packets wait in a ring: with their times, until they
+// are read. Those that find no room are counted as dropped.
+func (d *Device) Buffered() bool { return d.ingest == IngestRing }
+
 // Attached tells whether the device was there before, and stays.
 func (d *Device) Attached() bool { return d.attached }
 
 // Next implements Ingest. With a ring, the time is the kernel's, of when the
 // device was given the packet.
-func (d *Device) Next(dst []byte) (n, origLen int, unixNano int64, err error) {
-	n, origLen, unixNano, err = d.rx.receive(dst)
+func (d *Device) Next(dst []byte, keep func(packet []byte, origLen int) bool) (n, origLen int, unixNano int64, err error) {
+	n, origLen, unixNano, err = d.rx.receive(dst, keep)
 	if err != nil {
 		return 0, 0, 0, d.broken("read from", err)
 	}

@@ -16,7 +16,7 @@ import (
 func readAll(t testing.TB, in Ingest, dst []byte) (packets uint64) {
 	t.Helper()
 	for {
-		n, _, _, err := in.Next(dst)
+		n, _, _, err := in.Next(dst, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func testDeletion(t *testing.T, kind IngestKind) {
 		t.Fatal(err)
 	}
 	waitErr := <-waited
-	_, _, _, nextErr := d.Next(make([]byte, MaxPacket))
+	_, _, _, nextErr := d.Next(make([]byte, MaxPacket), nil)
 	_, _, dropsErr := d.Drops()
 	for what, err := range map[string]error{"Wait": waitErr, "a later Wait": d.Wait(-1), "Next": nextErr, "Drops": dropsErr} {
 		if err == nil || !strings.Contains(err.Error(), "device "+d.Name()) {
@@ -233,7 +233,7 @@ func TestKernelKeepsQuiet(t *testing.T) {
 	// would have had its turn.
 	dst := make([]byte, MaxPacket)
 	for solicited := false; !solicited; {
-		n, _, _, err := chatty.Next(dst)
+		n, _, _, err := chatty.Next(dst, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +246,7 @@ func TestKernelKeepsQuiet(t *testing.T) {
 		const ipv6Header, icmpv6, routerSolicitation = 40, 58, 133
 		solicited = n > ipv6Header && dst[0]>>4 == 6 && dst[6] == icmpv6 && dst[ipv6Header] == routerSolicitation
 	}
-	if n, _, _, err := quiet.Next(dst); n != 0 || err != nil {
+	if n, _, _, err := quiet.Next(dst, nil); n != 0 || err != nil {
 		t.Errorf("the quiet device has a packet: %x, %v", dst[:n], err)
 	}
 }
@@ -289,7 +289,7 @@ func benchmarkNext(b *testing.B, kind IngestKind) {
 		}
 		b.StartTimer()
 		for range min(burst, left) {
-			if n, _, _, err := d.Next(dst); n == 0 || err != nil {
+			if n, _, _, err := d.Next(dst, nil); n == 0 || err != nil {
 				b.Fatal(n, err)
 			}
 		}

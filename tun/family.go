@@ -3,8 +3,6 @@
 package tun
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +14,7 @@ type family struct {
 	family [familyLen]byte
 }
 
-func (f *family) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (f *family) receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error) {
 	for {
 		n, err = unix.Readv(f.fd, [][]byte{f.family[:], dst})
 		switch {
@@ -28,8 +26,7 @@ func (f *family) receive(dst []byte) (n, origLen int, unixNano int64, err error)
 		case n == 0:
 			return 0, 0, 0, ErrDeleted
 		case n > familyLen:
-			n -= familyLen
-			return n, n, time.Now().UnixNano(), nil
+			return keep.kept(dst, n-familyLen)
 		}
 		// Left: a family without a packet, which is nothing to hand over.
 	}

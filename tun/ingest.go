@@ -13,13 +13,17 @@ type Ingest interface {
 	// it) and its time, in nanoseconds of the wall clock since 1970-01-01 UTC,
 	// taken by the kernel or right after the read that brought it.
 	//
-	// n == 0 without an error means that nothing is there now: call Wait.
+	// A packet that keep returns false for is thrown away: n == 0, origLen > 0.
+	// keep is called where the packet lies first, in dst or in memory shared
+	// with the kernel, and must neither change nor hold it; nil keeps all.
+	//
+	// n == 0 == origLen without an error means that nothing is there now: call Wait.
 	// io.EOF means that the source has ended; after any other error the source
 	// is broken, and the next call will fail too.
 	//
 	// Next never blocks and never allocates, and keeps no hold of dst. Give it
 	// at least MaxPacket bytes: some systems cut a longer packet without saying.
-	Next(dst []byte) (n, origLen int, unixNano int64, err error)
+	Next(dst []byte, keep func(packet []byte, origLen int) bool) (n, origLen int, unixNano int64, err error)
 
 	// Wait blocks until Next may have something, until the timeout has passed
 	// (negative: no timeout) or until Wake is called; it may return early

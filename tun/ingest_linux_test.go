@@ -107,7 +107,7 @@ func onEachRig(t *testing.T, test func(t *testing.T, r rig)) {
 func (r rig) next(t *testing.T, dst []byte) (payload []byte, origLen int, at int64) {
 	t.Helper()
 	for {
-		n, origLen, at, err := r.in.Next(dst)
+		n, origLen, at, err := r.in.Next(dst, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +129,37 @@ func pattern(n int) []byte {
 }
 
 func (r rig) smallest() int { return max(0, 1-r.header) } // a packet is not empty
+
+// Of what keep rejects nothing is left but the length.
+func TestKeep(t *testing.T) {
+	onEachRig(t, func(t *testing.T, r rig) {
+		dst := make([]byte, MaxPacket)
+		for i := range 10 {
+			sent := pattern(50 + i)
+			r.send(sent)
+			n, origLen := 0, 0
+			for origLen == 0 {
+				if err := r.in.Wait(-1); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				n, origLen, _, err = r.in.Next(dst, func(packet []byte, origLen int) bool {
+					if !bytes.Equal(packet[r.header:], sent) || origLen != len(packet) {
+						t.Errorf("keep is asked about %x of %d bytes", packet, origLen)
+					}
+					return i%2 == 0
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := r.header + len(sent)
+			if origLen != want || n != 0 && (n != want || i%2 == 1) || n == 0 && i%2 == 0 {
+				t.Errorf("packet %d: %d bytes of %d", i, n, origLen)
+			}
+		}
+	})
+}
 
 func TestEverySizeArrives(t *testing.T) {
 	onEachRig(t, func(t *testing.T, r rig) {
@@ -175,7 +206,7 @@ func TestManyArriveInOrder(t *testing.T) {
 				last = at
 				from++
 			}
-			if n, _, _, err := r.in.Next(dst); n != 0 || err != nil {
+			if n, _, _, err := r.in.Next(dst, nil); n != 0 || err != nil {
 				t.Fatalf("after the last packet: %d bytes, %v", n, err)
 			}
 		}
@@ -263,7 +294,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 		got := 0
 		// AllocsPerRun runs once more than it is told, to warm up.
 		allocs := testing.AllocsPerRun(2*packets, func() {
-			n, _, _, err := r.in.Next(dst)
+			n, _, _, err := r.in.Next(dst, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,6 @@
 package tun
 
 import (
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +10,7 @@ import (
 // packets stand alone (IFF_NO_PI).
 type plain struct{ fd int }
 
-func (p plain) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (p plain) receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error) {
 	for {
 		// A raw system call, because a non-blocking read returns at once: to
 		// tell the scheduler about it would cost more than it could give.
@@ -19,7 +18,7 @@ func (p plain) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
 			uintptr(unsafe.Pointer(unsafe.SliceData(dst))), uintptr(len(dst)))
 		switch errno {
 		case 0:
-			return int(r), int(r), time.Now().UnixNano(), nil
+			return keep.kept(dst, int(r))
 		case unix.EAGAIN:
 			return 0, 0, 0, nil
 		case unix.EINTR:

@@ -134,7 +134,7 @@ func mapMemory(m *ebpf.Map, offset, length, protection int) ([]byte, error) {
 	return b, nil
 }
 
-func (r *ring) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
+func (r *ring) receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error) {
 	if !r.ready() {
 		return 0, 0, 0, r.broken
 	}
@@ -142,7 +142,9 @@ func (r *ring) receive(dst []byte) (n, origLen int, unixNano int64, err error) {
 	length := uintptr(*(*uint32)(unsafe.Pointer(&record[0])))
 	packet := record[recordHeader+stampLen : recordHeader+length]
 	stamp := *(*int64)(unsafe.Pointer(&record[recordHeader]))
-	n = copy(dst, packet)
+	if keep == nil || keep(packet, len(packet)) {
+		n = copy(dst, packet)
+	}
 	r.at += (recordHeader + length + recordAlign - 1) &^ (recordAlign - 1)
 	if r.at-r.published >= publishBytes {
 		r.publish()

@@ -158,7 +158,7 @@ func TestRingCutsToDst(t *testing.T) {
 	d, conn := upRing(t, 0)
 	send(t, conn, pattern(100))
 	dst := make([]byte, 60)
-	n, origLen, _, err := d.Next(dst)
+	n, origLen, _, err := d.Next(dst, nil)
 	if n != 60 || origLen != udpHeaders+100 || err != nil || !bytes.Equal(dst[udpHeaders:], pattern(100)[:60-udpHeaders]) {
 		t.Errorf("%d bytes of %d, %v", n, origLen, err)
 	}

@@ -148,7 +148,7 @@ func takeUntilLast(t *testing.T, d *Device, from receiver) (packets [][]byte) {
 	t.Helper()
 	dst := make([]byte, MaxPacket)
 	for {
-		n, origLen, _, err := from.receive(dst)
+		n, origLen, _, err := from.receive(dst, nil)
 		if err != nil || n != origLen {
 			t.Fatal(n, origLen, err)
 		}

@@ -68,6 +68,7 @@ type patient struct {
 	dirs []string
 	user privilege.User
 	can  bool // make a device, as far as the checks have come
+	ring bool // the device has one
 }
 
 func doctor(c *cli.Context) error {
@@ -156,7 +157,7 @@ func (p *patient) checks() []check {
 	}
 	return append(list,
 		check{"queue", queue},
-		check{"memory", memory},
+		check{"memory", p.memory},
 		check{"limits", limits},
 		check{"wireshark", wireshark},
 	)

@@ -39,7 +39,7 @@ func queue() finding {
 	return ok("%d packets may wait in the socket", tun.DefaultPendingPackets)
 }
 
-func memory() finding {
+func (p *patient) memory() finding {
 	need := uint64(recorder.Config{}.SlabMemory()) + programBytes
 	total, err := unix.SysctlUint64("hw.memsize")
 	if err != nil {

@@ -21,18 +21,18 @@ import (
 // device makes one, which shows nowhere but for a moment in the list of
 // devices.
 func (p *patient) device() finding {
-	d, err := tun.Open(tun.Config{Ingest: tun.IngestRead})
+	d, err := tun.Open(tun.Config{})
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return wrong(privilegeHint(), "%v", err)
 	case err != nil:
 		return wrong("", "%v", err)
 	}
-	p.can = true
+	p.can, p.ring = true, d.Buffered()
 	if err := d.Close(); err != nil {
 		return wrong("", "%v", err)
 	}
-	return ok("%s was made, and is gone again", d.Name())
+	return ok("%s was made, and is gone again; ingest %s: %s", d.Name(), d.IngestName(), d.IngestReason())
 }
 
 func (p *patient) addresses() finding {
@@ -69,7 +69,7 @@ func (p *patient) packet() finding {
 // recordOne returns the time that the packet took from its sender to the end of
 // a recording in memory.
 func recordOne() (took time.Duration, err error) {
-	d, err := tun.Open(tun.Config{Ingest: tun.IngestRead})
+	d, err := tun.Open(tun.Config{})
 	if err != nil {
 		return 0, err
 	}

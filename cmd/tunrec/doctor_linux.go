@@ -88,8 +88,11 @@ func queue() finding {
 	return ok("%d packets may wait in the kernel, %s", tun.DefaultQueueLen, humanize.IBytes(bytes))
 }
 
-func memory() finding {
+func (p *patient) memory() finding {
 	need := uint64(recorder.Config{}.SlabMemory()) + programBytes
+	if p.ring {
+		need += tun.DefaultRingBytes
+	}
 	limit, by := memAvailable(), "available memory"
 	if l := cgroupLimit("memory.max"); l > 0 && l < limit {
 		limit, by = l, "memory.max of its control group"

@@ -35,7 +35,7 @@ func (e *eventWriter) print(event string, f fields) {
 func (e *eventWriter) started(src *source, addrs []string, input, output string) {
 	f := fields{"output": output, "version": version}
 	if src.device != nil {
-		f["interface"], f["addresses"] = src.name, addrs
+		f["interface"], f["addresses"], f["ingest"] = src.name, addrs, src.device.IngestName()
 	} else {
 		f["input"] = input
 	}

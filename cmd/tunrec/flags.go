@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"os/user"
 	"regexp"
@@ -118,6 +119,8 @@ func recordFlags() []cli.Flag {
 		&cli.IntFlag{Name: "queue", Category: groupDevice, Value: tun.DefaultQueueLen, Usage: "Linux: `PACKETS` that wait in the kernel before it drops (txqueuelen)"},
 		&cli.BoolFlag{Name: "recvmsg-x", Category: groupDevice, Usage: "macOS 15.6 and later: read packets in batches; not tried on a real Mac yet"},
 
+		&cli.StringFlag{Name: "ingest", Category: groupPath, Value: "auto", Usage: "`HOW` packets come from the kernel: read (a system call each), ring (Linux: an eBPF program puts them into shared memory) or auto, ring where it can be had"},
+		&cli.StringFlag{Name: "ring-size", Category: groupPath, Value: humanize.IBytes(tun.DefaultRingBytes), Usage: "memory of the ring in the kernel, a power of two: `SIZE`"},
 		&cli.StringFlag{Name: "compress", Category: groupPath, Value: "zstd", Usage: "`METHOD`: zstd, zstd:fastest, zstd:default, zstd:better, zstd:best or none (zstd is zstd:fastest)"},
 		&cli.DurationFlag{Name: "flush", Category: groupPath, Value: recorder.DefaultFlush, Usage: "a packet is readable in the file after this `TIME` at the latest; 0: at once"},
 		&cli.StringFlag{Name: "slab-size", Category: groupPath, Value: "1MiB", Usage: "`SIZE` of a slab, 64KiB to 8MiB; each slab is compressed by itself"},
@@ -179,7 +182,7 @@ func parseOptions(c *cli.Context) (options, error) {
 	}
 	o.create.Force = c.Bool("force")
 	if o.replay != "" {
-		for _, name := range []string{"i", "addr", "route", "mtu", "no-config", "queue", "recvmsg-x"} {
+		for _, name := range []string{"i", "addr", "route", "mtu", "no-config", "queue", "recvmsg-x", "ingest", "ring-size"} {
 			if c.IsSet(name) {
 				return fail(fmt.Errorf("-r records from a file: it has no device that %s could apply to", dashed(name)))
 			}
@@ -251,7 +254,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 }
 
 func (o *options) parseDevice(c *cli.Context) error {
-	o.device = tun.Config{Name: c.String("i"), QueueLen: c.Int("queue"), RecvmsgX: c.Bool("recvmsg-x"), Ingest: tun.IngestRead}
+	o.device = tun.Config{Name: c.String("i"), QueueLen: c.Int("queue"), RecvmsgX: c.Bool("recvmsg-x")}
 	if c.IsSet("i") {
 		if err := tun.ValidName(o.device.Name); err != nil {
 			return fmt.Errorf("-i: %w", err)
@@ -259,6 +262,9 @@ func (o *options) parseDevice(c *cli.Context) error {
 	}
 	if q := o.device.QueueLen; q < 1 || q > tun.MaxQueueLen {
 		return fmt.Errorf("--queue %d: has to be 1 to %d packets", q, tun.MaxQueueLen)
+	}
+	if err := o.parseIngest(c); err != nil {
+		return err
 	}
 	for _, s := range c.StringSlice("addr") {
 		a, err := netconf.ParseAddr(s)
@@ -288,6 +294,23 @@ func (o *options) parseDevice(c *cli.Context) error {
 	return nil
 }
 
+// parseIngest reads how packets come from the kernel.
+func (o *options) parseIngest(c *cli.Context) (err error) {
+	if o.device.Ingest, err = tun.ParseIngestKind(c.String("ingest")); err != nil {
+		return fmt.Errorf("--ingest: %w", err)
+	}
+	n, err := humanize.ParseBytes(c.String("ring-size"))
+	if err != nil || n < tun.MinRingBytes || n > tun.MaxRingBytes || bits.OnesCount64(n) != 1 {
+		return fmt.Errorf("--ring-size %q: has to be a power of two from %s to %s", c.String("ring-size"),
+			humanize.IBytes(tun.MinRingBytes), humanize.IBytes(tun.MaxRingBytes))
+	}
+	if c.IsSet("ring-size") && o.device.Ingest == tun.IngestRead {
+		return errors.New("--ingest read has no ring: it contradicts --ring-size")
+	}
+	o.device.RingBytes = int(n)
+	return nil
+}
+
 func (o *options) parseRecorder(c *cli.Context, m compression) error {
 	slab, err := humanize.ParseBytes(c.String("slab-size"))
 	if err != nil || slab < recorder.MinSlabBytes || slab > recorder.MaxSlabBytes {
@@ -298,7 +321,6 @@ func (o *options) parseRecorder(c *cli.Context, m compression) error {
 		SlabBytes: int(slab), Slabs: c.Int("slabs"), Workers: c.Int("workers"),
 		FlushInterval: c.Duration("flush"),
 		Snaplen:       c.Int("s"), Count: c.Uint64("c"),
-		DrainMax:    o.device.QueueLen,
 		FilePackets: o.policy.Packets,
 	}
 	r := &o.recorder

@@ -40,14 +40,12 @@ func record(c *cli.Context) error {
 	defer src.Close()
 
 	signals := catchSignals(o.series())
-	if src.file != nil {
-		o.recorder.Patient, o.recorder.DrainMax = true, 0
-	}
+	src.describe(&o.recorder)
 	out, err := o.openOutput(ctx, src, ui)
 	if err != nil {
 		return err
 	}
-	o.recorder.Source, o.recorder.Sink = src, out.sink
+	o.recorder.Sink = out.sink
 	rec, err := recorder.New(o.recorder)
 	if err == nil && src.device != nil {
 		err = o.configure(src, ui)
@@ -67,7 +65,7 @@ func record(c *cli.Context) error {
 	err = rec.Run(ctx)
 	stopLine()
 	err = errors.Join(err, out.close())
-	ui.finished(rec.Stats(), src.skipped(), out.name, time.Since(start))
+	ui.finished(rec.Stats(), src, out.name, time.Since(start))
 	return verdict(err, rec.Stats())
 }
 
@@ -98,6 +96,19 @@ type source struct {
 	name   string
 	addrs  []netconf.Addr
 }
+
+// describe tells the recorder how the source behaves.
+func (s *source) describe(c *recorder.Config) {
+	c.Source = s
+	if s.file != nil {
+		c.Patient = true
+		return
+	}
+	c.Buffered, c.DrainMax, c.Settle = s.device.Buffered(), s.device.HoldsPackets(), s.device.Settle
+}
+
+// ring tells whether packets come through a ring in the kernel's memory.
+func (s *source) ring() bool { return s.device != nil && s.device.Buffered() }
 
 func (s *source) skipped() string {
 	if s.file == nil {

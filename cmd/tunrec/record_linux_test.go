@@ -79,8 +79,11 @@ func TestEveryPacket(t *testing.T) {
 		drops bool // there must be some
 	}{
 		{"million", load.Config{Packets: 1_000_000, PayloadBytes: 100, Segments: 32}, nil, false},
+		{"read", load.Config{Packets: 300_000, PayloadBytes: 100, Segments: 32}, []string{"--ingest", "read"}, false},
 		{"random", load.Config{Packets: 50_000, PayloadBytes: 1472, Segments: 16, Random: true}, nil, false},
-		{"short queue", load.Config{Packets: 200_000, PayloadBytes: 100, Segments: 64}, []string{"--queue", "8"}, true},
+		{"small ring", load.Config{Packets: 300_000, PayloadBytes: 500, Segments: 64, Random: true},
+			[]string{"--ingest", "ring", "--ring-size", "1MiB", "--workers", "1", "--compress", "zstd:better"}, true},
+		{"short queue", load.Config{Packets: 200_000, PayloadBytes: 100, Segments: 64}, []string{"--ingest", "read", "--queue", "8"}, true},
 		{"few slabs", load.Config{Packets: 100_000, PayloadBytes: 1000, Segments: 32, Random: true},
 			[]string{"--slabs", "4", "--slab-size", "64KiB", "--workers", "1", "--compress", "zstd:best"}, false},
 	} {

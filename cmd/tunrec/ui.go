@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/recorder"
+	"github.com/tunrec/tunrec/tun"
 )
 
 // printError prints an error, and its hint where it has one.
@@ -96,6 +98,7 @@ func (u *ui) started(o options, src *source, name string) {
 	}
 	u.say("recording %s to %s", from, name)
 	u.events.started(src, addrs, o.replay, name)
+	u.ingest(o.device, src)
 	if u.verbose {
 		c := o.recorder
 		u.say("%d slabs of %s, at most %s for packets; device queue of %d packets", c.Slabs,
@@ -110,6 +113,18 @@ func (u *ui) started(o options, src *source, name string) {
 		}
 	}
 	u.say("stop with Ctrl-C")
+}
+
+// ingest says how packets come from the kernel, where that was not asked for or
+// shows elsewhere.
+func (u *ui) ingest(c tun.Config, src *source) {
+	switch {
+	case src.ring():
+		u.say("ingest ring, %s in the kernel (%s): ip -s link counts every packet as dropped",
+			humanize.IBytes(uint64(c.RingBytes)), src.device.IngestReason())
+	case src.device != nil && runtime.GOOS == "linux" && c.Ingest == tun.IngestAuto:
+		u.say("ingest read: %s", src.device.IngestReason())
+	}
 }
 
 // event says what a sink reports, as far as a person wants to know.
@@ -238,7 +253,7 @@ func (u *ui) aborted(s os.Signal) {
 
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
-func (u *ui) finished(s recorder.Stats, skipped, name string, took time.Duration) {
+func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
 	u.events.counts("stopped", s)
 	atLeast := ""
 	if !s.QueueExact {
@@ -248,13 +263,13 @@ func (u *ui) finished(s recorder.Stats, skipped, name string, took time.Duration
 		fmt.Sprintf("%s: %s recorded, %s of packets in %s on disk, %s", name, packets(s.Recorded),
 			humanize.IBytes(s.OriginalBytes), humanize.IBytes(s.StoredBytes), took.Round(time.Millisecond)),
 		fmt.Sprintf("%s received, %s filtered, %s cut to the snaplen", count(s.Received), count(s.Filtered), count(s.Truncated)),
-		fmt.Sprintf("%s%s dropped by the device's queue, %s for want of memory, %s by write errors",
+		fmt.Sprintf("%s%s dropped by the kernel, %s for want of memory, %s by write errors",
 			atLeast, count(s.DroppedByQueue), count(s.DroppedNoSlab), count(s.DroppedByWrite)),
 	}
 	if s.AfterLimit > 0 {
 		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
 	}
-	if skipped != "" {
+	if skipped := src.skipped(); skipped != "" {
 		lines = append(lines, skipped)
 	}
 	if u.verbose {

@@ -54,7 +54,7 @@ func TestDeviceInside(t *testing.T) {
 	}
 	packet := make([]byte, tun.MaxPacket)
 	for {
-		n, _, _, err := d.Next(packet)
+		n, _, _, err := d.Next(packet, nil)
 		if err == nil && n == 0 {
 			err = d.Wait(-1)
 		}

@@ -225,7 +225,7 @@ func takePacket(d *tun.Device, pair netconf.Addr) error {
 	}
 	packet := make([]byte, tun.MaxPacket)
 	for n := 0; !strings.Contains(string(packet[:n]), text); {
-		if n, _, _, err = d.Next(packet); err != nil {
+		if n, _, _, err = d.Next(packet, nil); err != nil {
 			return err
 		}
 		if n == 0 {

@@ -45,7 +45,7 @@ func record(ctx context.Context, name, pair string, packets uint64) error {
 	if err != nil {
 		return err
 	}
-	device, err := tun.Open(tun.Config{Ingest: tun.IngestRead})
+	device, err := tun.Open(tun.Config{})
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func newRecorder(ctx context.Context, device *tun.Device, name string, packets u
 		Source: device, Sink: sink,
 		Form: capfile.Zstd, Method: capfile.Fastest,
 		Count:    packets,
-		DrainMax: tun.DefaultQueueLen,
+		Buffered: device.Buffered(), DrainMax: device.HoldsPackets(), Settle: device.Settle,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Discard())
