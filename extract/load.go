@@ -70,16 +70,20 @@ func (x *extraction) load(p *piece) *piece {
 	if p.chunk == nil {
 		return p
 	}
-	if err := x.pick(p); err != nil {
+	before := len(p.chunk.Content())
+	if err := x.Pick(p.chunk); err != nil {
 		p.chunk, p.err = nil, fmt.Errorf("%s is damaged at byte %d: the chunk that begins there %w", p.file.Name, p.entry.FileOffset, err)
+		return p
 	}
+	p.whole = len(p.chunk.Content()) == before
 	return p
 }
 
-// pick takes out of the piece's chunk the packets that are not asked for. It
+// Pick takes the packets that are not asked for out of a chunk, Count aside;
+// those that Match refuses are counted as filtered. A chunk that it leaves
+// shorter is no longer ready to be written, see capfile.Reader.LoadChunk. It
 // fails where the chunk is not what its entry says.
-func (x *extraction) pick(p *piece) error {
-	c := p.chunk
+func (o *Options) Pick(c *capfile.Chunk) error {
 	content, kept := c.Content(), 0
 	var all, picked capfile.Entry
 	for at := 0; at < len(content); {
@@ -90,10 +94,10 @@ func (x *extraction) pick(p *piece) error {
 		block := content[at : at+n]
 		at += n
 		all.Add(packet.UnixNano, packet.OrigLen)
-		if !x.has(packet.UnixNano) {
+		if !o.has(packet.UnixNano) {
 			continue
 		}
-		if x.Match != nil && !x.Match(block[pcapng.PacketHeaderLen:][:packet.CapLen:packet.CapLen], packet.OrigLen) {
+		if o.Match != nil && !o.Match(block[pcapng.PacketHeaderLen:][:packet.CapLen:packet.CapLen], packet.OrigLen) {
 			picked.Filtered++
 			continue
 		}
@@ -108,8 +112,7 @@ func (x *extraction) pick(p *piece) error {
 		return fmt.Errorf("has %d packets of %d bytes, not the %d of %d bytes that its mark says",
 			all.Packets, all.OriginalBytes, e.Packets, e.OriginalBytes)
 	}
-	p.whole = kept == len(content)
-	if !p.whole {
+	if kept < len(content) {
 		picked.AddCounts(e)
 		c.Entry, c.Buf = picked, c.Buf[:capfile.MarkLen+kept]
 	}

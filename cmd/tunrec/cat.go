@@ -14,14 +14,16 @@ import (
 func catCommand() *cli.Command {
 	return &cli.Command{
 		Name: "cat", Usage: "print captures as one plain pcapng, in time order",
-		UsageText: "tunrec cat [--follow] FILE|DIR|PREFIX... | wireshark -k -i -",
+		UsageText: "tunrec cat [--follow] [FILTER] FILE|DIR|PREFIX... | wireshark -k -i -",
 		Description: "Writes the packets of files, of all captures in a directory or of a series to standard\n" +
 			"output, as one section of raw IP packets, in time order.\n\n" +
+			"FILTER is in the language of pcap-filter(7). The words before the first file are it.\n\n" +
 			"With --follow it goes on with a file that is being written as its packets are flushed.\n" +
 			"A single file is followed until it is complete. A directory or a series is read file\n" +
 			"by file, and then the files that come, until Ctrl-C.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Usage: "go on with what is being recorded", DisableDefaultText: true},
+			filterDialectFlag, resolveFlag,
 			&cli.BoolFlag{Name: "q", Usage: "print errors only", DisableDefaultText: true},
 		},
 		Action: cat, OnUsageError: onUsageError,
@@ -39,14 +41,20 @@ func cat(c *cli.Context) error {
 	if term.IsTerminal(int(os.Stdout.Fd())) {
 		return usageError(errors.New("standard output is a terminal: a capture would garble it"), "tunrec cat FILE | wireshark -k -i -")
 	}
+	match, names, err := splitFilter(c, words)
+	if err != nil {
+		return err
+	}
 	ui := newUI(c.Bool("q"), false, false)
 	if c.Bool("follow") {
-		return follow(words, ui)
+		return follow(names, match, ui)
 	}
-	in, err := openInputs(words, ui)
+	in, err := openInputs(names, ui)
 	if err != nil {
 		return err
 	}
 	format := extract.Format{Form: capfile.Stream, Section: extract.Section(in.files)}
-	return extractTo(in, output{"-", capfile.Stream}, format, extract.Everything, ui, false)
+	o := extract.Everything
+	applyFilter(match, &o, &format.Section)
+	return extractTo(in, output{"-", capfile.Stream}, format, o, ui, false)
 }

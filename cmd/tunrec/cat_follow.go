@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/extract"
+	"github.com/tunrec/tunrec/filter"
 )
 
 const (
@@ -26,8 +28,10 @@ const (
 // are recorded.
 type follower struct {
 	ctx    context.Context
+	match  *filter.Program // nil: all packets
 	out    *capfile.Writer // nil: nothing is written yet
 	ui     *ui
+	pick   extract.Options
 	end    capfile.End
 	buffer capfile.Buffer
 	read   map[string]bool // files that were read to their end
@@ -36,7 +40,7 @@ type follower struct {
 
 // follow reads one file until it is complete, or the files of a directory or
 // series until a signal.
-func follow(words []string, ui *ui) error {
+func follow(words []string, match *filter.Program, ui *ui) error {
 	if len(words) != 1 || words[0] == "-" {
 		return usageError(errors.New("--follow takes one file, directory or series"), "")
 	}
@@ -46,7 +50,7 @@ func follow(words []string, ui *ui) error {
 	}
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
-	f := &follower{ctx: ctx, ui: ui, read: map[string]bool{}}
+	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, read: map[string]bool{}}
 	for ctx.Err() == nil {
 		next, err := f.next(words[0])
 		if err != nil {
@@ -144,7 +148,7 @@ func (f *follower) file(l *listed) error {
 			}
 		}
 		if tail != nil {
-			err := f.copy(tail, stat.Size())
+			err := f.copy(tail, l.name, stat.Size())
 			if _, damaged := errors.AsType[*capfile.CorruptError](err); damaged {
 				printError(err)
 				f.read[l.name], f.broken = true, true
@@ -171,6 +175,7 @@ func (f *follower) begin(in *os.File, size int64) (*capfile.Tail, error) {
 	if f.out == nil {
 		section := r.Info().Section
 		section.Application = "tunrec " + version
+		applyFilter(f.match, &f.pick, &section)
 		if f.out, err = capfile.NewWriter(streamFile{os.Stdout}, capfile.Config{Form: capfile.Stream, Section: section}); err != nil {
 			return nil, writeError(err)
 		}
@@ -179,7 +184,7 @@ func (f *follower) begin(in *os.File, size int64) (*capfile.Tail, error) {
 }
 
 // copy writes the chunks that the file has by now.
-func (f *follower) copy(tail *capfile.Tail, size int64) error {
+func (f *follower) copy(tail *capfile.Tail, name string, size int64) error {
 	for f.ctx.Err() == nil {
 		c, err := tail.Next(size, &f.buffer)
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -187,6 +192,9 @@ func (f *follower) copy(tail *capfile.Tail, size int64) error {
 		}
 		if err != nil {
 			return err
+		}
+		if err := f.pick.Pick(c); err != nil {
+			return &capfile.CorruptError{File: name, Offset: int64(c.FileOffset), Reason: "the chunk that begins there " + err.Error()}
 		}
 		if c.Packets > 0 {
 			if f.end.Start == 0 {

@@ -68,8 +68,7 @@ func filterCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dd", Usage: "print it as a C array", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "ddd", Usage: "print it as numbers", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "explain", Usage: "tell it in words", DisableDefaultText: true},
-			&cli.StringFlag{Name: "filter-dialect", Value: "libpcap", Usage: "`DIALECT`: libpcap or tunrec"},
-			&cli.BoolFlag{Name: "resolve", Usage: "look up host names", DisableDefaultText: true},
+			filterDialectFlag, resolveFlag,
 		},
 		Action: showFilter, OnUsageError: onUsageError,
 	}

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/extract"
-	"github.com/tunrec/tunrec/filter"
 )
 
 func sliceCommand() *cli.Command {
@@ -33,8 +30,7 @@ func sliceCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "count", Usage: "stop after `N` packets", DefaultText: "no limit"},
 			&cli.StringFlag{Name: "o", Usage: "write to `OUT`, NAME.pcapng[.zst], or - for plain pcapng to standard output"},
 			&cli.StringFlag{Name: "compress", Value: "zstd", Usage: "`METHOD`: zstd, zstd:LEVEL or none, as in tunrec record"},
-			&cli.StringFlag{Name: "filter-dialect", Value: "libpcap", Usage: "`DIALECT` of FILTER: libpcap or tunrec"},
-			&cli.BoolFlag{Name: "resolve", Usage: "look up host names in FILTER", DisableDefaultText: true},
+			filterDialectFlag, resolveFlag,
 			&cli.BoolFlag{Name: "q", Usage: "print errors only", DisableDefaultText: true},
 		},
 		Action: slice, OnUsageError: onUsageError,
@@ -50,7 +46,10 @@ func slice(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	expression, names, err := splitFilter(words)
+	if len(words) == 0 {
+		return usageError(errors.New("no capture file given"), "tunrec slice --from -15m FILE -o OUT")
+	}
+	match, names, err := splitFilter(c, words)
 	if err != nil {
 		return err
 	}
@@ -58,13 +57,6 @@ func slice(c *cli.Context) error {
 	o.Count = c.Uint64("count")
 	if c.IsSet("count") && o.Count == 0 {
 		return usageError(errors.New("--count 0: has to be at least 1 packet"), "")
-	}
-	if len(expression) > 0 {
-		p, err := compileFilter(withArguments(c, expression), filter.DirectionUnknown)
-		if err != nil {
-			return err
-		}
-		o.Match = p.Match
 	}
 	from, to, err := parseRange(c)
 	if err != nil {
@@ -79,18 +71,8 @@ func slice(c *cli.Context) error {
 		return err
 	}
 	format.Section = extract.Section(in.files)
-	if text := strings.Join(expression, " "); text != "" {
-		format.Section.Filter = bothFilters(format.Section.Filter, text)
-	}
+	applyFilter(match, &o, &format.Section)
 	return extractTo(in, out, format, o, ui, false)
-}
-
-// bothFilters is the capture filter of a file and the one that was applied to it.
-func bothFilters(first, second string) string {
-	if first == "" {
-		return second
-	}
-	return "(" + first + ") and (" + second + ")"
 }
 
 // extractOutput reads -o and --compress.
@@ -111,40 +93,6 @@ func extractOutput(c *cli.Context) (output, extract.Format, error) {
 	}
 	_, level, _ := strings.Cut(c.String("compress"), ":")
 	return out, extract.Format{Form: out.form, Method: compress.method, Recompress: level != ""}, nil
-}
-
-// splitFilter takes the words apart: a filter, then files. The last word is a
-// file, and so are the ones before it as long as they name captures.
-func splitFilter(words []string) (expression, names []string, err error) {
-	if len(words) == 0 {
-		return nil, nil, usageError(errors.New("no capture file given"), "tunrec slice --from -15m FILE -o OUT")
-	}
-	at := len(words)
-	for at > 0 && namesCaptures(words[at-1]) {
-		at--
-	}
-	if at == len(words) {
-		_, _, err := expandCaptures(words[at-1])
-		if len(words) > 1 {
-			return nil, nil, usageError(err, "files stand behind the filter")
-		}
-		return nil, nil, err
-	}
-	return words[:at], words[at:], nil
-}
-
-func namesCaptures(word string) bool {
-	if word == "-" {
-		return true
-	}
-	if _, err := os.Stat(word); err == nil {
-		return true
-	}
-	if _, err := os.Stat(filepath.Dir(word)); err != nil {
-		return false
-	}
-	_, _, err := expandCaptures(word)
-	return err == nil
 }
 
 // parseRange reads --from and --to.

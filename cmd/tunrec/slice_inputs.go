@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -53,13 +52,6 @@ func arguments(c *cli.Context) (words []string, err error) {
 		}
 	}
 	return words, nil
-}
-
-// withArguments is the context with other words behind its flags.
-func withArguments(c *cli.Context, words []string) *cli.Context {
-	set := flag.NewFlagSet(c.Command.Name, flag.ContinueOnError)
-	set.Parse(append([]string{"--"}, words...)) // it has no flags, so no errors
-	return cli.NewContext(c.App, set, c)
 }
 
 func lookupFlag(c *cli.Context, name string) cli.Flag {
