@@ -8,9 +8,9 @@ import (
 // emit writes the graph down as classic BPF, each node before those it leads
 // to, and the two verdicts at the end.
 func emit(root *node, snaplen uint32) ([]Instruction, error) {
-	e := &emitter{entry: map[*node]registers{}}
 	nodes := order(root)
-	e.arrive(root, registers{})
+	e := &emitter{code: make([]Instruction, 0, 2*len(nodes))}
+	root.enter(registers{})
 	blocks := make([]block, 0, len(nodes)+2)
 	for _, n := range nodes {
 		blocks = append(blocks, e.block(n))
@@ -35,22 +35,23 @@ func emit(root *node, snaplen uint32) ([]Instruction, error) {
 type registers struct{ a, x *value }
 
 type emitter struct {
-	entry map[*node]registers // what they hold on all ways to a node
-	code  []Instruction       // of the block that is being written
-	now   registers
-	err   error
+	code []Instruction // of all blocks so far
+	now  registers
+	err  error
 }
 
-// arrive notes what the registers hold on one more way to n.
-func (e *emitter) arrive(n *node, r registers) {
-	known, before := e.entry[n]
-	if before && known.a != r.a {
+// enter notes what the registers hold on one more way to n.
+func (n *node) enter(r registers) {
+	if n.final() {
+		return
+	}
+	if n.entered && n.entry.a != r.a {
 		r.a = nil
 	}
-	if before && known.x != r.x {
+	if n.entered && n.entry.x != r.x {
 		r.x = nil
 	}
-	e.entry[n] = r
+	n.entered, n.entry = true, r
 }
 
 // A block is the code of a node up to its jumps.
@@ -67,14 +68,15 @@ type block struct {
 }
 
 func (e *emitter) block(n *node) block {
-	e.code, e.now = nil, e.entry[n]
+	begin := len(e.code)
+	e.now = n.entry
 	b := block{n: n}
 	switch {
 	case n.kind == binds:
 		e.loadA(n.val, 0)
 		e.add(classST, n.cell)
-		e.arrive(n.yes, e.now)
-		b.code = e.code
+		n.yes.enter(e.now)
+		b.code = e.code[begin:len(e.code):len(e.code)]
 		return b
 	case n.rel == isIn:
 		e.loadA(n.val, 0)
@@ -87,9 +89,9 @@ func (e *emitter) block(n *node) block {
 		b.test, b.keys = srcX, []uint32{0}
 	}
 	b.test |= jumps[n.rel]
-	b.code = e.code
-	e.arrive(n.yes, e.now)
-	e.arrive(n.no, e.now)
+	b.code = e.code[begin:len(e.code):len(e.code)]
+	n.yes.enter(e.now)
+	n.no.enter(e.now)
 	return b
 }
 
@@ -213,12 +215,13 @@ func (e *emitter) loadX(v *value, depth uint32) {
 // layOut gives every block its place and resolves the jumps. A conditional
 // jump reaches 255 instructions; farther ways take an unconditional one.
 func layOut(blocks []block) ([]Instruction, error) {
-	at := make(map[*node]int, len(blocks))
+	var at places
 	for changed := true; changed; {
 		size := 0
 		for i := range blocks {
 			b := &blocks[i]
-			b.start, at[b.n] = size, size
+			b.start = size
+			at.set(b.n, size)
 			size += b.size()
 		}
 		if size > maxInstructions {
@@ -231,19 +234,46 @@ func layOut(blocks []block) ([]Instruction, error) {
 				continue
 			}
 			from := b.start + len(b.code) + 1 // behind the first jump
-			if !b.farY && at[b.n.yes]-from > 255 {
+			if !b.farY && at.of(b.n.yes)-from > 255 {
 				b.farY, changed = true, true
 			}
-			if !b.farN && at[b.n.no]-from > 255 {
+			if !b.farN && at.of(b.n.no)-from > 255 {
 				b.farN, changed = true, true
 			}
 		}
 	}
-	var out []Instruction
+	out := make([]Instruction, 0, at.reject+1)
 	for i := range blocks {
-		out = blocks[i].write(out, at)
+		out = blocks[i].write(out, &at)
 	}
 	return out, nil
+}
+
+// places are where the code of each node begins. accept and reject stand in all
+// graphs, so they do not know theirs.
+type places struct{ accept, reject int }
+
+func (p *places) set(n *node, start int) {
+	switch n {
+	case accept:
+		p.accept = start
+	case reject:
+		p.reject = start
+	default:
+		n.start = start
+	}
+}
+
+func (p *places) of(n *node) int {
+	switch n {
+	case accept:
+		return p.accept
+	case reject:
+		return p.reject
+	case nil: // the way no of a binds node
+		return 0
+	}
+	return n.start
 }
 
 func (b *block) size() int {
@@ -257,10 +287,10 @@ func (b *block) size() int {
 	return size
 }
 
-func (b *block) write(out []Instruction, at map[*node]int) []Instruction {
+func (b *block) write(out []Instruction, at *places) []Instruction {
 	out = append(out, b.code...)
 	behind := len(out) + len(b.keys) // the last test
-	yes, no := at[b.n.yes], at[b.n.no]
+	yes, no := at.of(b.n.yes), at.of(b.n.no)
 	if b.farN {
 		no = behind
 	}
@@ -279,7 +309,7 @@ func (b *block) write(out []Instruction, at map[*node]int) []Instruction {
 		to *node
 	}{{b.farN, b.n.no}, {b.farY, b.n.yes}} {
 		if far.is {
-			out = append(out, Instruction{Op: classJMP | jmpJA, K: uint32(at[far.to] - len(out) - 1)})
+			out = append(out, Instruction{Op: classJMP | jmpJA, K: uint32(at.of(far.to) - len(out) - 1)})
 		}
 	}
 	return out

@@ -7,9 +7,11 @@ import "fmt"
 type generator struct {
 	values  values
 	dialect Dialect
-	nodes   int    // made so far
-	binds   uint32 // opMem values made so far
-	err     error  // the first one
+	nodes   int      // made so far
+	room    []node   // for the next ones
+	sets    []uint32 // the numbers of all tests for some
+	binds   uint32   // opMem values made so far
+	err     error    // the first one
 }
 
 // maxNodes bounds the time that compiling takes. optimize takes out most of
@@ -39,18 +41,31 @@ func (everything) generate(_ *generator, yes, _ *node) *node { return yes }
 func (always) generate(_ *generator, yes, _ *node) *node     { return yes }
 func (never) generate(_ *generator, _, no *node) *node       { return no }
 
-func (g *generator) node(n node) *node {
+func (g *generator) node(k nodeKind, v *value, yes, no *node) *node {
 	g.nodes++
-	return &n
+	if len(g.room) == 0 {
+		g.room = make([]node, 16) // one by one takes longer
+	}
+	n := &g.room[0]
+	g.room = g.room[1:]
+	n.kind, n.val, n.yes, n.no = k, v, yes, no
+	return n
 }
 
 // in tests whether a value is one of some numbers.
 func (g *generator) in(v *value, yes, no *node, set ...uint32) *node {
-	return g.node(node{val: v, rel: isIn, set: set, yes: yes, no: no})
+	begin := len(g.sets)
+	g.sets = append(g.sets, set...)
+	n := g.node(tests, v, yes, no)
+	n.rel, n.set = isIn, g.sets[begin:len(g.sets):len(g.sets)]
+	return n
 }
 
-func (g *generator) test(v *value, rel relop, k uint32, yes, no *node) *node {
-	return g.node(node{val: v, rel: rel, other: g.values.constant(k), yes: yes, no: no})
+// test compares a value with another one.
+func (g *generator) test(v *value, rel relop, other *value, yes, no *node) *node {
+	n := g.node(tests, v, yes, no)
+	n.rel, n.other = rel, other
+	return n
 }
 
 // masked tests whether a value is equal to k in the bits of mask.
@@ -99,7 +114,7 @@ func (g *generator) perFamily(f family, test4, test6 func(yes, no *node) *node, 
 // unfragmented tests that an IPv4 packet is not a later fragment, which holds
 // no transport header (RFC 791 §3.1: fragment offset).
 func (g *generator) unfragmented(yes, no *node) *node {
-	return g.test(g.halfAt(6), hasBits, 0x1fff, no, yes)
+	return g.test(g.halfAt(6), hasBits, g.values.constant(0x1fff), no, yes)
 }
 
 func (e familyExpr) generate(g *generator, yes, no *node) *node {
@@ -168,7 +183,7 @@ func (g *generator) ports(e portExpr, offset uint32, base *value, yes, no *node)
 			if e.lo == e.hi {
 				return g.in(v, yes, no, e.lo)
 			}
-			return g.test(v, isAtLeast, e.lo, g.test(v, isGreater, e.hi, no, yes), no)
+			return g.test(v, isAtLeast, g.values.constant(e.lo), g.test(v, isGreater, g.values.constant(e.hi), no, yes), no)
 		}
 	}
 	return directed(e.dir, at(offset), at(offset+2), yes, no)
@@ -176,7 +191,7 @@ func (g *generator) ports(e portExpr, offset uint32, base *value, yes, no *node)
 
 func (e multicastExpr) generate(g *generator, yes, no *node) *node {
 	if e.family == ipv4 {
-		return g.isFamily(ipv4, g.test(g.byteAt(16), isAtLeast, 224, yes, no), no)
+		return g.isFamily(ipv4, g.test(g.byteAt(16), isAtLeast, g.values.constant(224), yes, no), no)
 	}
 	return g.isFamily(ipv6, g.in(g.byteAt(24), yes, no, 0xff), no)
 }

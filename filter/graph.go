@@ -22,6 +22,11 @@ type node struct {
 	reached  bool // by a way that optimize has followed
 	visited  bool // by order
 	dead     bool // no way leads from here to acceptance
+
+	// Of emit: what the registers hold on all ways here, and the place of the code.
+	entry   registers
+	entered bool
+	start   int
 }
 
 type nodeKind uint8
@@ -125,25 +130,25 @@ func (n *node) skipMarks() *node {
 
 // order returns the nodes so that each one stands before those it leads to.
 func order(root *node) []*node {
-	var nodes []*node
-	var visit func(n *node)
-	visit = func(n *node) {
-		if n == nil || n.visited || n.final() {
-			return
-		}
-		n.visited = true
-		if n.kind == tests {
-			visit(n.no)
-		}
-		visit(n.yes)
-		nodes = append(nodes, n)
-	}
-	visit(root)
+	nodes := root.visit(nil)
 	slices.Reverse(nodes)
 	for _, n := range nodes {
 		n.visited, n.reached, n.dead, n.facts = false, false, false, nil
 	}
 	return nodes
+}
+
+// visit appends the nodes that n leads to and that were not visited, each one
+// behind those it leads to.
+func (n *node) visit(nodes []*node) []*node {
+	if n.final() || n.visited {
+		return nodes
+	}
+	n.visited = true
+	if n.kind == tests {
+		nodes = n.no.visit(nodes)
+	}
+	return append(n.yes.visit(nodes), n)
 }
 
 // arrive notes that n can be reached with these facts.

@@ -43,13 +43,15 @@ func (g *generator) binding(cell uint32) *value {
 
 // bind stores v where the value to finds it.
 func (g *generator) bind(to, v *value, next *node) *node {
-	return g.node(node{kind: binds, cell: to.size, val: v, yes: next})
+	n := g.node(binds, v, next, nil)
+	n.cell = to.size
+	return n
 }
 
 // walk6 finds the last header of an IPv6 packet, and goes on. Where another
 // walk has been on the way, it is not done again.
 func (g *generator) walk6(next *node) *node {
-	done := g.node(node{kind: walked, yes: next})
+	done := g.node(walked, nil, next, nil)
 	end := func(number, at *value) *node {
 		return g.bind(g.last(), number, g.bind(g.lastAt(), at, done))
 	}
@@ -61,7 +63,7 @@ func (g *generator) walk6(next *node) *node {
 			return end(number, at)
 		},
 	})
-	return g.node(node{kind: walks, yes: first, no: next})
+	return g.node(walks, nil, first, next)
 }
 
 // chain6 tests whether the chain of an IPv6 packet has a header.
@@ -90,7 +92,7 @@ func (g *generator) steps6(left int, next, at *value, s steps) *node {
 	inEights := g.pass(at, newNext, newAt, 8, 1, behind)
 	fragment := inEights // its second byte is 0, its length 8
 	if s.later != nil {
-		fragment = g.test(g.values.load(2, 2, at), hasBits, 0xfff8, s.later(at), inEights)
+		fragment = g.test(g.values.load(2, 2, at), hasBits, g.values.constant(0xfff8), s.later(at), inEights)
 	}
 	step := g.in(next, g.pass(at, newNext, newAt, 4, 2, behind), s.end(next, at), headerAH)
 	step = g.in(next, fragment, step, headerFragment)

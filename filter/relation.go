@@ -64,13 +64,13 @@ func (g *generator) compare(op string, a, b *value, yes, no *node) *node {
 	}
 	switch {
 	case op == ">":
-		return g.node(node{val: a, rel: isGreater, other: b, yes: yes, no: no})
+		return g.test(a, isGreater, b, yes, no)
 	case op == ">=":
-		return g.node(node{val: a, rel: isAtLeast, other: b, yes: yes, no: no})
+		return g.test(a, isAtLeast, b, yes, no)
 	case b.op != opConst:
-		return g.node(node{val: a, rel: isEqual, other: b, yes: yes, no: no})
+		return g.test(a, isEqual, b, yes, no)
 	case b.k == 0 && a.op == opAnd && a.b.op == opConst:
-		return g.test(a.a, hasBits, a.b.k, no, yes)
+		return g.test(a.a, hasBits, a.b, no, yes)
 	}
 	return g.in(a, yes, no, b.k)
 }
