@@ -18,6 +18,7 @@ import (
 type poller struct {
 	fd    int
 	stopR int
+	fds   [3]unix.PollFd // of waitFor: on its stack they would escape to the heap
 
 	mu    sync.Mutex // guards stopW: wake must not write to a descriptor closed and used anew
 	stopW int        // -1 when closed
@@ -32,21 +33,21 @@ func newPoller(fd int) (*poller, error) {
 }
 
 func (p *poller) wait(timeout time.Duration) error {
-	_, err := p.waitFor(-1, timeout)
+	_, err := p.waitFor(-1, timeout, unix.Poll)
 	return err
 }
 
-// waitFor waits for another descriptor besides (-1: for none), and tells
-// whether it was wake that ended it.
-func (p *poller) waitFor(other int, timeout time.Duration) (woken bool, err error) {
+// waitFor waits, by a poll(2) of milliseconds, for another descriptor besides
+// (-1: for none), and tells whether it was wake that ended it.
+func (p *poller) waitFor(other int, timeout time.Duration, poll func([]unix.PollFd, int) (int, error)) (woken bool, err error) {
 	deadline := time.Now().Add(timeout)
-	fds := [3]unix.PollFd{
+	p.fds = [...]unix.PollFd{
 		{Fd: int32(p.fd), Events: unix.POLLIN},
 		{Fd: int32(p.stopR), Events: unix.POLLIN},
 		{Fd: int32(other), Events: unix.POLLIN},
 	}
 	for {
-		_, err := unix.Poll(fds[:], pollMillis(timeout))
+		_, err := poll(p.fds[:], pollMillis(timeout))
 		if err == nil {
 			break
 		}
@@ -57,7 +58,7 @@ func (p *poller) waitFor(other int, timeout time.Duration) (woken bool, err erro
 			timeout = max(0, time.Until(deadline))
 		}
 	}
-	woken = fds[1].Revents != 0
+	woken = p.fds[1].Revents != 0
 	if woken {
 		// One read empties an eventfd. What it leaves in a pipe, if anything,
 		// ends the next wait early, which does no harm.
@@ -65,7 +66,7 @@ func (p *poller) waitFor(other int, timeout time.Duration) (woken bool, err erro
 		_, _ = unix.Read(p.stopR, b[:])
 	}
 	// A deleted device polls as POLLERR for ever: without this error the caller would spin.
-	if fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+	if p.fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 		return woken, ErrDeleted
 	}
 	return woken, nil

@@ -66,7 +66,9 @@ type Config struct {
 	QueueLen int
 
 	// Ingest is how packets come from the kernel. IngestAuto, the zero value,
-	// takes a ring where that is possible; Device.IngestName tells.
+	// takes a ring where that is possible; Device.IngestName tells. With a ring,
+	// and while packets keep coming, Wait holds on to a processor of the Go
+	// runtime: have one more of them (runtime.GOMAXPROCS).
 	Ingest IngestKind
 
 	// RingBytes is the size of the ring, in memory of the kernel: a power of two

@@ -11,5 +11,5 @@ func (p *patient) driver() finding     { return unsupported() }
 func apart(f func() error) error       { return f() }
 func clock() finding                   { return unsupported() }
 func queue() finding                   { return unsupported() }
-func (p *patient) memory() finding                  { return unsupported() }
+func (p *patient) memory() finding     { return unsupported() }
 func limits() finding                  { return unsupported() }

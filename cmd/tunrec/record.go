@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -103,6 +105,11 @@ func (s *source) describe(c *recorder.Config) {
 	if s.file != nil {
 		c.Patient = true
 		return
+	}
+	if s.ring() {
+		// One is for the reader, also while it naps (tun.Config.Ingest).
+		c.Workers = cmp.Or(c.Workers, min(runtime.GOMAXPROCS(0), recorder.MaxWorkers))
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	c.Buffered, c.DrainMax, c.Settle = s.device.Buffered(), s.device.HoldsPackets(), s.device.Settle
 }
