@@ -43,7 +43,7 @@ func newApp() *cli.App {
 			Name: "record", Usage: "record packets (what tunrec does without a command)",
 			UsageText: "tunrec record [-o FILE] [flags] [FILTER]",
 			Flags:     recordFlags(), Action: record, OnUsageError: onUsageError,
-		}, lsCommand(), infoCommand(), verifyCommand(), repairCommand(), sliceCommand(), catCommand(), convertCommand(), filterCommand(), doctorCommand()},
+		}, lsCommand(), infoCommand(), verifyCommand(), repairCommand(), sliceCommand(), catCommand(), convertCommand(), filterCommand(), extcapCommand(), doctorCommand()},
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,

@@ -21,7 +21,7 @@ const (
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	err := newApp().Run(args)
+	err := newApp().Run(withExtcap(args))
 	if err == nil {
 		return exitOK
 	}

@@ -30,12 +30,20 @@ func catchSignals(series bool) (signals chan os.Signal) {
 const sameStop = 100 * time.Millisecond
 
 // handle does what signals ask for until the function that it returns is
-// called. The first SIGINT or SIGTERM stops the recording; a second one ends
-// the process at once: what has been flushed is in the file.
+// called, and from then on nothing: the process is about to end by itself. The
+// first SIGINT or SIGTERM stops the recording; a second one ends the process
+// at once: what has been flushed is in the file.
 func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Recorder, ui *ui, series bool) (release func()) {
+	released := make(chan struct{})
 	go func() {
 		var stopping time.Time
-		for s := range signals {
+		for {
+			var s os.Signal
+			select {
+			case s = <-signals:
+			case <-released:
+				return
+			}
 			switch {
 			case s == syscall.SIGUSR2:
 				rec.Flush()
@@ -52,8 +60,5 @@ func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Rec
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
-	}
+	return func() { close(released) }
 }
