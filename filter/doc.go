@@ -42,10 +42,18 @@
 //     are computed: "len >> - 6 = 1".
 //   - Expressions that no packet matches (ErrRejectsAll). libpcap refuses some
 //     of them, too, if its optimiser finds out.
-//   - Programs of more than 4,096 instructions, expressions of more than
-//     65,536 bytes or with more than 200 parentheses within each other.
+//   - What is beyond the limits.
 //   - geneve, pppoes, byte, DECnet addresses, and "iso proto" and "isis proto",
 //     which mean nothing on raw IP, or nothing else than the words alone.
+//
+// # Limits
+//
+// An expression has at most 65,536 bytes, 200 parentheses and negations within
+// each other, arithmetic that needs 12 cells of scratch memory, and 32,768
+// tests before they are optimised; a program has at most 4,096 instructions,
+// which is all that kernels take. Compiling what keeps to them, or finding that
+// it does not, takes less than a second, and no recursion is deeper than the
+// expression's parentheses or the graph's tests.
 //
 // "protochain" is libpcap's, but passes six headers at most, and passes
 // authentication headers by their length (RFC 4302 §2.2), where libpcap jumps

@@ -34,7 +34,7 @@ func FuzzCompile(f *testing.F) {
 			if len(program) > maxInstructions {
 				t.Fatalf("%d instructions", len(program))
 			}
-			// All jumps are forward by their nature; none may leave the program.
+			checkJumps(t, program)
 			if _, err := decode(program); err != nil {
 				t.Fatal(err)
 			}
@@ -56,6 +56,28 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkJumps has every way through the program lead forward to a return: so it
+// ends.
+func checkJumps(t *testing.T, program []Instruction) {
+	t.Helper()
+	for at, in := range program {
+		ways := []uint32{0}
+		switch {
+		case in.Op&7 == classRET:
+			continue
+		case in.Op == classJMP|jmpJA:
+			ways = []uint32{in.K}
+		case in.Op&7 == classJMP:
+			ways = []uint32{uint32(in.Jt), uint32(in.Jf)}
+		}
+		for _, over := range ways {
+			if over >= uint32(len(program)-at-1) {
+				t.Fatalf("instruction %d of %d, %q, leads out of the program", at, len(program), in.text(at))
+			}
+		}
+	}
 }
 
 // checkError has an error show its place.
