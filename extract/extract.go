@@ -37,6 +37,9 @@ type Options struct {
 	Match func(packet []byte, origLen int) bool
 	// Count is how many packets are taken at most; 0: no limit.
 	Count uint64
+	// Progress is told how many bytes of the files have been read, from one
+	// goroutine; nil: nobody.
+	Progress func(done int64)
 	// Damaged is told of each part of a file that could not be read. What can
 	// be read is taken all the same.
 	Damaged func(error)
@@ -63,6 +66,7 @@ type extraction struct {
 	format Format
 	result Result
 	lost   uint64 // packets that files say were dropped behind their last chunk
+	read   int64  // bytes of the files
 	err    error  // what ended it early
 
 	mu      sync.Mutex

@@ -290,6 +290,28 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestProgress: what is said to be read grows to what packets take of the file.
+func TestProgress(t *testing.T) {
+	packets := run(0, 3000, begin, 1e6)
+	for _, name := range []string{
+		making{form: capfile.Zstd}.record(t, packets[:1000], packets[1000:2000], packets[2000:]),
+		making{form: capfile.Plain}.record(t, packets[:1000], packets[1000:]),
+		"../testdata/pcaps/tls.pcapng",
+	} {
+		stat, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []int64
+		o := Everything
+		o.Progress = func(done int64) { told = append(told, done) }
+		extracted(t, []string{name}, zstdFormat, o)
+		if last := told[len(told)-1]; !slices.IsSorted(told) || last > stat.Size() || last < stat.Size()*9/10 {
+			t.Errorf("%s of %d bytes: told %v", name, stat.Size(), told)
+		}
+	}
+}
+
 // TestForeign reads what others have made: the sum over the test captures.
 func TestForeign(t *testing.T) {
 	files := map[string]int{"dns.pcap": 16, "http.pcap": 18, "tls.pcapng": 55, "sizes.pcap": 18, "snaplen.pcap": 34, "null.pcap": 24, "icmp.ns.pcap": 12}

@@ -20,6 +20,7 @@ type piece struct {
 	reader *reader // holds the chunk, until load
 	entry  capfile.Entry
 	key    int64 // see cursor
+	read   int64 // bytes of the file that it stands in
 
 	earliest, latest int64
 	chunk            *capfile.Chunk // nil until load

@@ -23,6 +23,9 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 			w.left = math.MaxUint64
 		}
 		for p := range pieces {
+			if x.read += p.read; x.Progress != nil {
+				x.Progress(x.read)
+			}
 			if p.err != nil {
 				x.result.Damaged++
 				if x.Damaged != nil {

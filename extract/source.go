@@ -71,7 +71,7 @@ func (x *extraction) chunks(f *File) iter.Seq[*piece] {
 				continue
 			}
 			dropped += e.DroppedByQueue + e.Dropped
-			p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at}
+			p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at, read: int64(e.StoredLen)}
 			if e.Packets > 0 {
 				p.earliest, p.latest = e.Earliest, e.Latest
 				at = max(at, e.Latest)
@@ -104,9 +104,12 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 		}
 		defer r.Close()
 		defer context.AfterFunc(x.ctx, r.Wake)()
+		offset := int64(0)
 		for {
 			p := &piece{file: f, memory: memories.Get().(*memory)}
 			p.err = x.fill(r, p)
+			p.read = r.Offset() - offset
+			offset += p.read
 			ended := p.err != nil
 			if isEOF(p.err) {
 				p.err = nil

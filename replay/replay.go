@@ -61,6 +61,19 @@ type Reader struct {
 	err     error // sticks
 }
 
+// Offset returns how many bytes of the file have been read, compressed as they
+// are; 0 where that is not known, as of a pipe.
+func (r *Reader) Offset() int64 {
+	if r.in.file == nil {
+		return 0
+	}
+	n, err := r.in.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // Next copies the next IP packet into dst: its length n, the length that it had on the wire, and its time in nanoseconds
 // since 1970 (0 where the file has none, in Simple Packet Blocks). A packet
 // that is longer than dst is cut; 65,535 bytes hold all but jumbograms and

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -55,5 +56,11 @@ func convert(c *cli.Context) error {
 		return usageError(fmt.Errorf("%s is more than one file", words[0]), "tunrec slice DIR -o OUT joins a series")
 	}
 	format.Section = in.files[0].Info.Section
-	return extractTo(in, out, format, extract.Everything, ui, true)
+	o := extract.Everything
+	if stat, err := os.Stat(in.files[0].Name); err == nil { // else it is standard input
+		bar := newProgress(ui, "convert "+in.files[0].Name, stat.Size())
+		defer bar.done()
+		o.Progress = bar.set
+	}
+	return extractTo(in, out, format, o, ui, true)
 }

@@ -147,6 +147,7 @@ func extractTo(in *inputs, out output, format extract.Format, o extract.Options,
 	damaged := 0
 	o.Damaged = func(err error) {
 		const shown = 10
+		ui.clearLine()
 		if damaged++; damaged <= shown {
 			printError(err)
 		} else if damaged == shown+1 {

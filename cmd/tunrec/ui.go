@@ -69,6 +69,13 @@ func (u *ui) print(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "tunrec: "+format+"\n", args...)
 }
 
+// clearLine takes the rewritten line away.
+func (u *ui) clearLine() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+}
+
 func (u *ui) clear() {
 	if u.line {
 		fmt.Fprint(os.Stderr, "\r\x1b[K")

@@ -38,11 +38,7 @@ func (p *progress) set(done int64) {
 }
 
 // done takes the bar away.
-func (p *progress) done() {
-	p.ui.mu.Lock()
-	defer p.ui.mu.Unlock()
-	p.ui.clear()
-}
+func (p *progress) done() { p.ui.clearLine() }
 
 func progressLine(what string, done, size int64, took time.Duration) string {
 	const width = 20
