@@ -3,6 +3,7 @@
 
 GO        ?= go
 TOOLS     = ip ping tshark capinfos editcap tcpdump zstd setpriv unshare mandoc systemd-analyze plistutil cron
+PEERS     = tcpdump zstd dumpcap netsniff-ng
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINT      = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VULN      = golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -42,5 +43,7 @@ lint:
 vuln:
 	$(GO) run $(VULN) ./...
 
+# Needs root and a quiet machine, for about 25 minutes.
 bench:
-	$(GO) run ./bench
+	scripts/install-tools $(PEERS)
+	$(GO) run ./bench -bisect -out docs/benchmarks.md -svg docs/benchmarks.svg

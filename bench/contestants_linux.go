@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// The device that every contestant makes, and its addresses.
+// The device that every contestant records, and its addresses.
 const (
 	device      = "bench0"
 	deviceLocal = "10.1.0.10"
@@ -17,43 +18,87 @@ const (
 // contestant is a recorder.
 type contestant struct {
 	name     string
-	argv     func(dir string) []string // records the device into dir, until SIGINT
-	ready    string                    // what it has printed when it misses no packet any more
-	lossCode int                       // exit code for a recording that lost packets
+	taps     bool                        // a device that another process holds, instead of making it
+	pipeline func(dir string) [][]string // processes that record the device into dir, until SIGINT to the first
+	ready    string                      // what the first has printed when it misses no packet any more
+	lossCode int                         // exit code for a recording that lost packets
+	counter  string                      // who counts what is lost before the recorder has it
 	counts   func(output string) (counts, error)
+	noFile   bool // keeps no packets
+}
+
+// commandLine is what a user would type.
+func (c contestant) commandLine() string {
+	var parts []string
+	for _, argv := range c.pipeline(".") {
+		argv[0] = filepath.Base(argv[0])
+		parts = append(parts, strings.Join(argv, " "))
+	}
+	return strings.Join(parts, " | ")
+}
+
+// tools are the commands that it runs.
+func (c contestant) tools() (names []string) {
+	for _, argv := range c.pipeline(".") {
+		names = append(names, argv[0])
+	}
+	return names
 }
 
 // counts are packets, as a contestant tells them at its end.
 type counts struct {
 	recorded uint64
-	byQueue  uint64 // dropped by the device's queue
-	noMemory uint64 // read, then dropped for want of memory
+	kernel   uint64 // lost before the recorder had them: in a queue, a ring or a socket
+	recorder uint64 // lost after: for want of memory
 }
 
-func (c counts) total() uint64 { return c.recorded + c.byQueue + c.noMemory }
+func (c counts) total() uint64 { return c.recorded + c.kernel + c.recorder }
 
-func contestants(self, tunrec string) []contestant {
+// The names that the targets are about.
+const (
+	tunrecZstd     = "tunrec"
+	tunrecNone     = "tunrec-none"
+	tunrecRead     = "tunrec-read"
+	tunrecReadNone = "tunrec-read-none"
+	bareLoop       = "bare"
+	plainLoop      = "plain-loop"
+	tcpdump        = "tcpdump"
+	tcpdumpZstd    = "tcpdump|zstd"
+)
+
+// ours are the ways of tunrec, and the limit.
+func ours(self, tunrec string) []contestant {
 	return []contestant{
-		tunrecWith(tunrec, "tunrec", "zstd"),
-		tunrecWith(tunrec, "tunrec-none", "none"),
+		tunrecWith(tunrec, tunrecZstd),
+		tunrecWith(tunrec, tunrecNone, "--compress", "none"),
+		tunrecWith(tunrec, tunrecRead, "--ingest", "read"),
+		tunrecWith(tunrec, tunrecReadNone, "--ingest", "read", "--compress", "none"),
 		{
-			name:   "bare",
-			argv:   func(string) []string { return []string{self, "bare", device} },
-			ready:  bareReady,
-			counts: bareCounts,
+			name:     bareLoop,
+			pipeline: func(string) [][]string { return [][]string{{self, "bare", device}} },
+			ready:    bareReady,
+			counter:  "queue",
+			counts:   bareCounts,
+			noFile:   true,
 		},
 	}
 }
 
-func tunrecWith(tunrec, name, compress string) contestant {
+func tunrecWith(tunrec, name string, flags ...string) contestant {
+	counter := "ring" // or queue, where a ring cannot be had
+	if slices.Contains(flags, "read") {
+		counter = "queue"
+	}
 	return contestant{
 		name: name,
-		argv: func(dir string) []string {
-			return []string{tunrec, "-i", device, "--addr", deviceLocal + "," + devicePeer,
-				"-o", filepath.Join(dir, "capture.pcapng"), "--compress", compress, "-q", "--json"}
+		pipeline: func(dir string) [][]string {
+			argv := []string{tunrec, "-i", device, "--addr", deviceLocal + "," + devicePeer,
+				"-o", filepath.Join(dir, "capture.pcapng"), "-q", "--json"}
+			return [][]string{append(argv, flags...)}
 		},
 		ready:    `"event":"started"`,
 		lossCode: 3,
+		counter:  counter,
 		counts:   tunrecCounts,
 	}
 }
@@ -74,7 +119,7 @@ func tunrecCounts(output string) (counts, error) {
 		if e.DroppedByWrite != 0 {
 			return counts{}, fmt.Errorf("write errors: %s", output)
 		}
-		return counts{recorded: e.Recorded, byQueue: e.DroppedByQueue, noMemory: e.DroppedNoSlab}, nil
+		return counts{recorded: e.Recorded, kernel: e.DroppedByQueue, recorder: e.DroppedNoSlab}, nil
 	}
 	return counts{}, fmt.Errorf("no stopped event in %q", output)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
-	"github.com/tunrec/tunrec/netconf"
 	"github.com/tunrec/tunrec/tun"
 )
 
@@ -45,11 +44,7 @@ func bare(name string) error {
 		d.Wake()
 	}()
 
-	addr, err := netconf.ParseAddr(deviceLocal + "," + devicePeer)
-	if err != nil {
-		return err
-	}
-	if err := netconf.Apply(name, netconf.Config{Addrs: []netconf.Addr{addr}}); err != nil {
+	if err := address(name); err != nil {
 		return err
 	}
 	fmt.Print(bareReady)
@@ -84,7 +79,7 @@ func drain(d *tun.Device, stopped *atomic.Bool) (read uint64, err error) {
 }
 
 func bareCounts(output string) (c counts, err error) {
-	_, err = fmt.Sscanf(strings.TrimPrefix(output, bareReady), bareClosing, &c.recorded, &c.byQueue)
+	_, err = fmt.Sscanf(strings.TrimPrefix(output, bareReady), bareClosing, &c.recorded, &c.kernel)
 	if err != nil {
 		err = fmt.Errorf("no closing counts in %q: %w", output, err)
 	}

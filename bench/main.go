@@ -8,10 +8,14 @@
 // how fast a capture file is compressed. It needs Linux, root and go; captures
 // go to $TMPDIR and are deleted.
 //
-// A way through the files: run_linux.go (the whole run), contestants_linux.go
-// (who is measured), record_linux.go (one recording under load),
-// replay_linux.go (one file compressed), process_linux.go (a measured process),
-// limits_linux.go (what tunrec is measured against), table.go (output).
+// A way through the files: run_linux.go (the whole run), jobs_linux.go (which
+// rows), contestants_linux.go and peers_linux.go (who is measured),
+// recorder_linux.go (one of them running) of process_linux.go and
+// memory_linux.go (a measured process); record_linux.go (one recording under
+// load), readback_linux.go (what is in its file), quiet_linux.go, bisect_linux.go,
+// size_linux.go, replay_linux.go (what else is measured); limits_linux.go,
+// plain_linux.go, hold_linux.go (parts that run by themselves); table.go,
+// targets_linux.go, plot.go, document.go and publish_linux.go (output).
 package main
 
 import (
@@ -31,6 +35,10 @@ type config struct {
 	duration    time.Duration  // of sending, in every recording
 	only        *regexp.Regexp // of the names of rows
 	replayBytes int64          // size of the capture that is compressed
+	quick       bool           // few rows
+	bisect      bool           // for the highest rate without loss, too
+	document    string         // file whose measured part is replaced; "": none
+	plot        string         // file for an SVG; "": none
 }
 
 func main() {
@@ -46,10 +54,17 @@ func command() (err error) {
 	}
 	c := config{replayBytes: 500e6}
 	flag.IntVar(&c.rounds, "rounds", 3, "measure every row `N` times, in turn")
-	seconds := flag.Float64("seconds", 1, "send for `T` seconds in every recording")
-	only := flag.String("only", "", "measure only rows whose names match `REGEXP`, such as record/tunrec/100B/flood or replay")
+	seconds := flag.Float64("seconds", 2, "send for `T` seconds in every recording")
+	only := flag.String("only", "", "measure only rows whose names match `REGEXP`, such as record/tunrec/100B/flood/noise or replay")
+	flag.BoolVar(&c.quick, "quick", false, "measure one short round of few rows")
+	flag.BoolVar(&c.bisect, "bisect", false, "look for the highest rate without loss, too")
+	flag.StringVar(&c.document, "out", "", "put the tables between the markers in `FILE`, too")
+	flag.StringVar(&c.plot, "svg", "", "draw a plot to `FILE`")
 	flag.Parse()
 	c.duration = time.Duration(*seconds * float64(time.Second))
+	if c.quick {
+		c.rounds, c.duration, c.replayBytes = 1, 300*time.Millisecond, 100e6
+	}
 
 	if c.only, err = regexp.Compile(*only); err != nil {
 		return fmt.Errorf("-only: %w", err)
@@ -64,7 +79,7 @@ func command() (err error) {
 
 // parts are the pieces of the rig that run in a process of their own, so that
 // it can be measured: bench NAME ARGUMENT.
-var parts = map[string]func(arg string) error{"bare": bare, "encode": encode}
+var parts = map[string]func(arg string) error{"bare": bare, "encode": encode, "hold": hold, "plain": plain}
 
 func arg(i int) string {
 	if i < len(os.Args) {

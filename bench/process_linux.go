@@ -42,14 +42,21 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 // start runs a command until it ends or the context does, and returns when it
-// has printed ready. An empty ready is not waited for.
-func start(ctx context.Context, argv []string, ready string) (*process, error) {
+// has printed ready. An empty ready is not waited for. Its standard output goes
+// to stdout, or where that is nil is kept with what it prints as errors.
+func start(ctx context.Context, argv []string, ready string, stdin, stdout *os.File) (*process, error) {
 	p := &process{
 		cmd:  exec.CommandContext(ctx, argv[0], argv[1:]...),
 		out:  output{await: ready, said: make(chan struct{})},
 		done: make(chan struct{}),
 	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out // the same: one goroutine writes
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	begun := time.Now()
 	if err := p.cmd.Start(); err != nil {
@@ -104,21 +111,4 @@ func cpuClock(id int32) time.Duration {
 		return 0
 	}
 	return time.Duration(t.Nano())
-}
-
-// peakRSS is the most memory the process has had resident so far, in bytes.
-// ru_maxrss would tell it of an ended process, but is never less than what the
-// parent had at the fork: execve(2) carries it over (exec_mmap in fs/exec.c).
-func (p *process) peakRSS() (int64, error) {
-	name := fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)
-	status, err := os.ReadFile(name)
-	if err != nil {
-		return 0, err
-	}
-	var kib int64
-	_, line, _ := strings.Cut(string(status), "\nVmHWM:")
-	if _, err := fmt.Sscanf(line, "%d kB", &kib); err != nil {
-		return 0, fmt.Errorf("%s: no VmHWM: %w", name, err)
-	}
-	return kib << 10, nil
 }

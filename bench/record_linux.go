@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/tunrec/tunrec/internal/load"
@@ -22,12 +19,17 @@ const (
 
 	// patience is how long a recorder may take beside the sending.
 	patience = time.Minute
+	// tapDelay is more than libpcap leaves packets in the kernel's ring: tcpdump,
+	// told to stop, forgets those.
+	tapDelay = 1100 * time.Millisecond
 )
 
 // stream is a load of UDP packets.
 type stream struct {
-	packetBytes int // with IP header
-	perSecond   int // or flood
+	packetBytes int  // with IP header
+	perSecond   int  // or flood
+	zeros       bool // that is the payload, instead of noise
+	singly      bool // sent, so that each packet has a time of its own
 }
 
 func (s stream) rate() string {
@@ -37,15 +39,15 @@ func (s stream) rate() string {
 	return short(float64(s.perSecond))
 }
 
-// streams are all loads, of packets that no compressor shrinks: what goes
-// through tunnels is encrypted.
-func streams() (all []stream) {
-	for _, size := range []int{100, 1400} {
-		for _, rate := range []int{50_000, 200_000, 500_000, flood} {
-			all = append(all, stream{size, rate})
-		}
+func (s stream) payload() string {
+	if s.zeros {
+		return "zeros"
 	}
-	return all
+	return "noise"
+}
+
+func (s stream) String() string {
+	return fmt.Sprintf("%dB/%s/%s", s.packetBytes, s.rate(), s.payload())
 }
 
 // send sends for that long; at a rate, exactly the packets that it means.
@@ -56,7 +58,10 @@ func (s stream) send(ctx context.Context, d time.Duration) (load.Result, error) 
 		PayloadBytes:     s.packetBytes - headerBytes,
 		PacketsPerSecond: s.perSecond,
 		Segments:         segments,
-		Random:           true,
+		Random:           !s.zeros,
+	}
+	if s.singly {
+		c.Segments = 1
 	}
 	if s.perSecond != flood {
 		return load.Send(ctx, c)
@@ -76,73 +81,92 @@ type recording struct {
 	counts
 	sent      load.Result
 	cpu       time.Duration // of the recorder, since it was ready
-	rssBytes  int64
+	memory    memory
 	diskBytes int64
+	late      []time.Duration // time stamp less time of sending, sorted; of packets sent singly
 }
 
-// missing is how many packets were sent that the recorder did not count.
+// missing is how many packets were sent that nobody counted.
 func (r recording) missing() int64 { return int64(r.sent.Sent) - int64(r.total()) }
 
+// lost is how many packets were sent that are not in the file.
+func (r recording) lost() uint64 { return r.sent.Sent - min(r.recorded, r.sent.Sent) }
+
 // record measures once. The calling thread is in the namespace of the bench.
-func (c contestant) record(ctx context.Context, s stream, d time.Duration, dir string) (r recording, err error) {
+func (c contestant) record(ctx context.Context, s stream, d time.Duration, dir, self string) (r recording, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d+patience)
 	defer cancel()
-	p, err := start(ctx, c.argv(dir), c.ready)
+	running, err := c.start(ctx, dir, self)
 	if err != nil {
 		return r, err
 	}
-	if r.sent, err = s.send(ctx, d); err == nil {
-		r.rssBytes, err = p.peakRSS()
+	defer running.kill()
+	if r.sent, err = s.send(ctx, d); err != nil {
+		return r, err
 	}
-	if err != nil {
-		cancel()
-		<-p.done
-		return r, p.failed(err)
+	if c.taps {
+		sleep(ctx, tapDelay)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		return r, p.failed(err)
+	if r.memory, err = running.memory(); err != nil {
+		return r, err
 	}
-	output, err := p.end(c.lossCode)
+	output, err := running.stop()
 	if err != nil {
 		return r, err
 	}
-	r.cpu = p.cpu()
+	r.cpu = running.cpu()
 	if r.counts, err = c.counts(output); err != nil {
 		return r, fmt.Errorf("%s: %w", c.name, err)
 	}
-	r.diskBytes, err = sizeOf(dir)
-	return r, err
+	if c.noFile {
+		return r, nil
+	}
+	if r.diskBytes, err = sizeOf(dir); err != nil {
+		return r, err
+	}
+	return r, r.look(s, dir)
 }
 
-// sizeOf is the length of a file, or of all files in a directory.
-func sizeOf(root string) (total int64, err error) {
-	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
+// look counts the packets in the file, whatever the contestant says of them.
+func (r *recording) look(s stream, dir string) (err error) {
+	r.recorded, err = readBack(dir, func(_ uint64, sent, recorded time.Time) {
+		if s.singly {
+			r.late = append(r.late, recorded.Sub(sent))
 		}
-		info, err := os.Stat(name)
-		if err == nil {
-			total += info.Size()
-		}
-		return err
 	})
-	return total, err
+	slices.Sort(r.late)
+	return err
 }
 
-var recordingLabels = []string{"recorder", "bytes", "asked/s"}
+var recordingLabels = []string{"recorder", "bytes", "payload", "packets/s", "counted by"}
 
 var recordingColumns = []column[recording]{
-	spread("reached/s", short, func(r recording) float64 { return float64(r.sent.Sent) / r.sent.Elapsed.Seconds() }),
-	spread("sent", short, func(r recording) float64 { return float64(r.sent.Sent) }),
-	spread("recorded", short, func(r recording) float64 { return float64(r.recorded) }),
-	spread("lost: queue", short, func(r recording) float64 { return float64(r.byQueue) }),
-	spread("lost: memory", short, func(r recording) float64 { return float64(r.noMemory) }),
-	{"sum", sumCheck},
-	spread("CPU µs/packet", digits(2), func(r recording) float64 { return perPacket(micros(r.cpu), r.recorded) }),
-	spread("sender's CPU", digits(2), func(r recording) float64 { return perPacket(micros(r.sent.CPU), r.sent.Sent) }),
-	spread("disk B/packet", digits(1), func(r recording) float64 { return perPacket(float64(r.diskBytes), r.recorded) }),
-	spread("peak RSS MB", digits(0), func(r recording) float64 { return float64(r.rssBytes) / 1e6 }),
+	spread("sent/s", short, recording.rate),
+	spread("recorded/s", short, recording.recordedRate),
+	spread("lost in kernel", short, func(r recording) float64 { return float64(r.kernel) }),
+	spread("lost in recorder", short, func(r recording) float64 { return float64(r.recorder) }),
+	{"sent − all counted", sumCheck},
+	spread("recorder's CPU", digits(2), recording.recorderCPU),
+	spread("sender's CPU", digits(2), recording.senderCPU),
+	spread("sum", digits(2), recording.sumCPU),
+	spread("bytes on disk", digits(1), recording.diskPerPacket),
+	spread("memory MB", digits(0), func(r recording) float64 { return float64(r.memory.own) / 1e6 }),
+	spread("ring MB", digits(0), func(r recording) float64 { return float64(r.memory.ring) / 1e6 }),
 }
+
+func (r recording) rate() float64 { return float64(r.sent.Sent) / r.sent.Elapsed.Seconds() }
+
+func (r recording) recordedRate() float64 { return float64(r.recorded) / r.sent.Elapsed.Seconds() }
+
+// The CPU of a packet, in µs: of those recorded, of those sent.
+func (r recording) recorderCPU() float64 { return perPacket(micros(r.cpu), r.recorded) }
+func (r recording) senderCPU() float64   { return perPacket(micros(r.sent.CPU), r.sent.Sent) }
+func (r recording) sumCPU() float64      { return r.recorderCPU() + r.senderCPU() }
+
+func (r recording) diskPerPacket() float64 { return perPacket(float64(r.diskBytes), r.recorded) }
+
+// kept is the part of the packets sent that are in the file.
+func (r recording) kept() float64 { return perPacket(float64(r.recorded), r.sent.Sent) }
 
 // sumCheck tells whether sent == recorded + lost in every round, or else what
 // is missing in the worst.
@@ -156,10 +180,23 @@ func sumCheck(rounds []recording) string {
 			worst = m
 		}
 	}
-	if worst == 0 {
-		return "exact"
+	return fmt.Sprint(worst)
+}
+
+var clockLabels = []string{"recorder", "packets/s"}
+
+var clockColumns = []column[recording]{
+	spread("late by, median µs", digits(1), func(r recording) float64 { return r.lateBy(0.5) }),
+	spread("p99 µs", digits(1), func(r recording) float64 { return r.lateBy(0.99) }),
+	spread("least µs", digits(1), func(r recording) float64 { return r.lateBy(0) }),
+}
+
+// lateBy is a quantile of the error of the time stamps, in µs.
+func (r recording) lateBy(quantile float64) float64 {
+	if len(r.late) == 0 {
+		return math.NaN()
 	}
-	return fmt.Sprintf("%d missing", worst)
+	return micros(r.late[int(quantile*float64(len(r.late)-1))])
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

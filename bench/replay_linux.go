@@ -13,39 +13,34 @@ import (
 	"github.com/tunrec/tunrec/pcapng"
 )
 
-const replayPacketBytes = 100
+const (
+	replayPacketBytes = 100
+
+	oneWorker  = "tunrec, 1 worker"
+	twoWorkers = "tunrec, 2 workers"
+)
 
 // compressor turns the capture file into something smaller.
 type compressor struct {
 	name    string
 	argv    func(capture, dir string) []string
-	outcome func(p *process, output, dir string) (replay, error)
+	outcome func(p *process, output, dir string) (compression, error)
 }
 
-// replay is one measurement of a compressor.
-type replay struct {
+// compression is one measurement of a compressor.
+type compression struct {
 	inBytes, outBytes int64
 	cpu, elapsed      time.Duration
 }
 
 func compressors(self, tunrec string) []compressor {
 	return []compressor{
-		{
-			name: "tunrec",
-			argv: func(capture, dir string) []string {
-				return []string{tunrec, "-r", capture, "-o", filepath.Join(dir, "capture.pcapng"),
-					"--compress", "zstd:fastest", "--workers", "1"}
-			},
-			outcome: func(p *process, _, dir string) (r replay, err error) {
-				r.cpu = p.cpu()
-				r.outBytes, err = sizeOf(dir)
-				return r, err
-			},
-		},
+		replayWith(tunrec, oneWorker, 1),
+		replayWith(tunrec, twoWorkers, 2),
 		{
 			name: "EncodeAll",
 			argv: func(capture, _ string) []string { return []string{self, "encode", capture} },
-			outcome: func(_ *process, output, _ string) (r replay, err error) {
+			outcome: func(_ *process, output, _ string) (r compression, err error) {
 				_, err = fmt.Sscanf(output, encodeClosing, &r.outBytes, &r.cpu)
 				return r, err
 			},
@@ -53,11 +48,26 @@ func compressors(self, tunrec string) []compressor {
 	}
 }
 
+func replayWith(tunrec, name string, workers int) compressor {
+	return compressor{
+		name: name,
+		argv: func(capture, dir string) []string {
+			return []string{tunrec, "-r", capture, "-o", filepath.Join(dir, "capture.pcapng"),
+				"--compress", "zstd:fastest", "--workers", fmt.Sprint(workers)}
+		},
+		outcome: func(p *process, _, dir string) (r compression, err error) {
+			r.cpu = p.cpu()
+			r.outBytes, err = sizeOf(dir)
+			return r, err
+		},
+	}
+}
+
 // replay measures once.
-func (c compressor) replay(ctx context.Context, capture, dir string) (r replay, err error) {
+func (c compressor) replay(ctx context.Context, capture, dir string) (r compression, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	p, err := start(ctx, c.argv(capture, dir), "")
+	p, err := start(ctx, c.argv(capture, dir), "", nil, nil)
 	if err != nil {
 		return r, err
 	}
@@ -71,6 +81,14 @@ func (c compressor) replay(ctx context.Context, capture, dir string) (r replay, 
 	r.elapsed = p.elapsed
 	r.inBytes, err = sizeOf(capture)
 	return r, err
+}
+
+// captureOnce makes the capture where it is not there yet.
+func captureOnce(name string, size int64) error {
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	return writeCapture(name, size)
 }
 
 // writeCapture writes a plain pcapng file of size bytes or a little more: UDP
@@ -110,8 +128,11 @@ func writePackets(w *bufio.Writer, size int64) error {
 
 var replayLabels = []string{"compressor"}
 
-var replayColumns = []column[replay]{
-	spread("MB/s of CPU", digits(0), func(r replay) float64 { return float64(r.inBytes) / 1e6 / r.cpu.Seconds() }),
-	spread("MB/s elapsed", digits(0), func(r replay) float64 { return float64(r.inBytes) / 1e6 / r.elapsed.Seconds() }),
-	spread("ratio", digits(3), func(r replay) float64 { return float64(r.inBytes) / float64(r.outBytes) }),
+var replayColumns = []column[compression]{
+	spread("MB/s of CPU", digits(0), func(r compression) float64 { return float64(r.inBytes) / 1e6 / r.cpu.Seconds() }),
+	spread("MB/s elapsed", digits(0), compression.speed),
+	spread("ratio", digits(3), func(r compression) float64 { return float64(r.inBytes) / float64(r.outBytes) }),
 }
+
+// speed is what is compressed in a second, in MB.
+func (r compression) speed() float64 { return float64(r.inBytes) / 1e6 / r.elapsed.Seconds() }

@@ -6,11 +6,14 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
+
+var inf = math.Inf(1)
 
 // row is what was measured of one thing, once a round.
 type row[M any] struct {
+	name   string // for -only, and to find it
 	labels []string
 	rounds []M
 }
@@ -25,42 +28,90 @@ type column[M any] struct {
 // most where they look different.
 func spread[M any](title string, format func(float64) string, value func(M) float64) column[M] {
 	return column[M]{title, func(rounds []M) string {
-		var values []float64
-		for _, m := range rounds {
-			values = append(values, value(m))
-		}
-		slices.Sort(values)
-		n := len(values)
-		low, high := format(values[0]), format(values[n-1])
-		median := format((values[(n-1)/2] + values[n/2]) / 2)
+		values := sorted(rounds, value)
+		low, high := format(values[0]), format(values[len(values)-1])
 		if low == high {
-			return median
+			return low
 		}
-		return fmt.Sprintf("%s (%s..%s)", median, low, high)
+		return fmt.Sprintf("%s (%s..%s)", format(middle(values)), low, high)
 	}}
 }
 
-// printTable prints rows under the titles of their labels and of the columns.
-func printTable[M any](w io.Writer, labels []string, columns []column[M], rows []row[M]) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+func sorted[M any](rounds []M, value func(M) float64) (values []float64) {
+	for _, m := range rounds {
+		values = append(values, value(m))
+	}
+	slices.Sort(values)
+	return values
+}
+
+func middle(values []float64) float64 {
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// median is the median of a value over the rounds of the row of that name; NaN
+// where there is no such row.
+func median[M any](rows []row[M], name string, value func(M) float64) float64 {
+	for _, r := range rows {
+		if r.name == name {
+			return middle(sorted(r.rounds, value))
+		}
+	}
+	return math.NaN()
+}
+
+// printTable prints rows under a heading, as a Markdown table whose columns
+// stand under each other. Without rows it prints nothing.
+func printTable[M any](w io.Writer, heading string, labels []string, columns []column[M], rows []row[M]) {
+	if len(rows) == 0 {
+		return
+	}
 	titles := slices.Clone(labels)
 	for _, c := range columns {
 		titles = append(titles, c.title)
 	}
-	fmt.Fprintln(tw, strings.Join(titles, "\t"))
+	cells := [][]string{titles}
 	for _, r := range rows {
-		cells := slices.Clone(r.labels)
+		line := slices.Clone(r.labels)
 		for _, c := range columns {
-			cells = append(cells, c.cell(r.rounds))
+			line = append(line, c.cell(r.rounds))
 		}
-		fmt.Fprintln(tw, strings.Join(cells, "\t"))
+		cells = append(cells, line)
 	}
-	return tw.Flush()
+	fmt.Fprintf(w, "\n%s\n\n", heading)
+	printCells(w, cells)
+}
+
+// printCells prints a Markdown table; the first line are its titles.
+func printCells(w io.Writer, lines [][]string) {
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			line[i] = strings.ReplaceAll(cell, "|", `\|`)
+			widths[i] = max(widths[i], utf8.RuneCountInString(line[i]))
+		}
+	}
+	rule := make([]string, len(widths))
+	for i, n := range widths {
+		rule[i] = strings.Repeat("-", n)
+	}
+	for _, line := range slices.Insert(slices.Clone(lines), 1, rule) {
+		for i, cell := range line {
+			fmt.Fprintf(w, "| %-*s ", widths[i], cell)
+		}
+		fmt.Fprintln(w, "|")
+	}
 }
 
 // digits formats with a fixed number of digits after the point.
 func digits(n int) func(float64) string {
-	return func(v float64) string { return fmt.Sprintf("%.*f", n, v) }
+	return func(v float64) string {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "–"
+		}
+		return fmt.Sprintf("%.*f", n, v)
+	}
 }
 
 // short formats a count with a suffix and at most four digits: 7, 49.9k, 1.523M.

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// publish prints the tables, and puts them into the files that are asked for.
+func (b *bench) publish(ctx context.Context, w io.Writer, r results) error {
+	var tables bytes.Buffer
+	b.print(ctx, &tables, r)
+	_, err := w.Write(tables.Bytes())
+	if b.document != "" {
+		err = errors.Join(err, updateDocument(b.document, tables.String()))
+	}
+	if b.plot != "" {
+		err = errors.Join(err, os.WriteFile(b.plot, plot(r.bars()), 0o644))
+	}
+	return err
+}
+
+func (b *bench) print(ctx context.Context, w io.Writer, r results) {
+	fmt.Fprintf(w, "Medians of %d rounds (least..most), each of %v of sending; MB are 1,000,000 bytes.\n", b.rounds, b.duration)
+
+	fmt.Fprint(w, "\n### Targets\n\n")
+	lines := [][]string{{"target", "measured", "limit", ""}}
+	for _, t := range r.targets() {
+		lines = append(lines, t.cells())
+	}
+	printCells(w, lines)
+
+	printTable(w, "### Recording\n\nCPU in µs per packet, bytes on disk per packet.", recordingLabels, recordingColumns, r.recordings)
+	printTable(w, "### Time stamps\n\nHow much later than the sender's own is the time in the file.", clockLabels, clockColumns, r.clocks)
+	printTable(w, "### Without a packet, and at 10 packets/s", quietLabels, quietColumns, r.quiets)
+	printTable(w, "### Highest rate without loss", ceilingLabels, ceilingColumns, r.ceilings)
+	printTable(w, "### Bytes on disk", sizesLabels, sizesColumns, r.sizes)
+	printTable(w, fmt.Sprintf("### Compressing a plain pcapng of %.0f MB", float64(b.replayBytes)/1e6),
+		replayLabels, replayColumns, r.replays)
+
+	fmt.Fprint(w, "\n### Commands\n\n")
+	lines = [][]string{{"recorder", "command"}}
+	for _, c := range b.contestants {
+		lines = append(lines, []string{c.name, "`" + c.commandLine() + "`"})
+	}
+	printCells(w, lines)
+
+	fmt.Fprint(w, "\n### Machine\n\n")
+	for _, line := range machine(ctx) {
+		fmt.Fprintf(w, "- %s\n", line)
+	}
+}
+
+// machine says what was measured on, and with which versions.
+func machine(ctx context.Context) []string {
+	lines := []string{
+		fmt.Sprintf("%s, %d CPUs, %s", cpuModel(), runtime.NumCPU(), runtime.GOARCH),
+		"Linux " + kernelVersion(),
+		runtime.Version(),
+	}
+	for _, tool := range []string{"tcpdump", "zstd", "dumpcap", "netsniff-ng"} {
+		// netsniff-ng tells its version, and then fails.
+		out, err := exec.CommandContext(ctx, tool, "--version").CombinedOutput()
+		if len(out) == 0 {
+			lines = append(lines, fmt.Sprintf("%s: %v", tool, err))
+			continue
+		}
+		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		lines = append(lines, strings.Trim(line, "* "))
+	}
+	return lines
+}
+
+func cpuModel() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown CPU"
+	}
+	_, rest, _ := strings.Cut(string(info), "model name")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimLeft(line, "\t: ")
+}
+
+// kernelVersion leaves out what stands behind the number: it can name a host.
+func kernelVersion() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "of unknown version"
+	}
+	version, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-")
+	return version
+}
+
+// bars are what the plot shows: the recordings that everybody makes.
+func (r results) bars() (all []bar) {
+	s := stream{packetBytes: 100, perSecond: 500_000}
+	for _, row := range r.recordings {
+		who := row.labels[0]
+		if row.name != recordName(who, s) || who == rotatingLabel {
+			continue
+		}
+		value := func(f func(recording) float64) float64 { return median(r.recordings, row.name, f) }
+		all = append(all, bar{
+			name:      who,
+			recorder:  value(recording.recorderCPU),
+			sender:    value(recording.senderCPU),
+			diskBytes: value(recording.diskPerPacket),
+			kept:      value(recording.kept),
+		})
+	}
+	return all
+}

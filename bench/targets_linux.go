@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+)
+
+// target is what tunrec is to reach, on any machine: mostly a ratio of medians
+// of this run.
+type target struct {
+	what  string
+	value float64
+	least bool // limit is the least, not the most
+	limit float64
+}
+
+// targets are those of the project, with what this run has measured.
+func (r results) targets() []target {
+	small := stream{packetBytes: 100, perSecond: 500_000}
+	large := stream{packetBytes: 1400, perSecond: 200_000}
+	full := stream{packetBytes: 100}
+	record := func(who string, s stream, value func(recording) float64) float64 {
+		return median(r.recordings, recordName(who, s), value)
+	}
+	sum := func(who, than string, s stream) float64 {
+		return record(who, s, recording.sumCPU) / record(than, s, recording.sumCPU)
+	}
+	speed := func(compressor string) float64 { return median(r.replays, replayName(compressor), compression.speed) }
+
+	return []target{
+		atMost("packets lost in 22 s at 500k/s of 100 bytes, zstd, a new file every 10 s", 0,
+			worst(r.recordings, rotatingName, func(m recording) float64 { return float64(m.lost()) })),
+		atLeast("the plain loop's own CPU there / tunrec's", 2,
+			record(plainLoop, small, recording.recorderCPU)/record(tunrecZstd, small, recording.recorderCPU)),
+		atMost("sum of CPU at 500k/s of 100 bytes, zstd / tcpdump|zstd -1", 0.9, sum(tunrecZstd, tcpdumpZstd, small)),
+		atMost("the same without compression / tcpdump -w", 0.8, sum(tunrecNone, tcpdump, small)),
+		atMost("sum of CPU at 200k/s of 1,400 bytes, zstd / tcpdump|zstd -1", 0.6, sum(tunrecZstd, tcpdumpZstd, large)),
+		atMost("the same without compression / tcpdump -w", 0.6, sum(tunrecNone, tcpdump, large)),
+		atLeast("part of a flood of 100 bytes that is recorded, zstd", 0.97, record(tunrecZstd, full, recording.kept)),
+		atLeast("the same without compression", 1, record(tunrecNone, full, recording.kept)),
+		atLeast("recorded of the flood by ingest read, without compression / bare loop", 0.95,
+			record(tunrecReadNone, full, recording.recordedRate)/record(bareLoop, full, recording.recordedRate)),
+		atMost("bytes on disk, 100 bytes of noise / in one piece", 1.03, median(r.sizes, sizesName(sizesStreams[0]), sizes.ratio)),
+		atMost("bytes on disk, 100 bytes of zeros / in one piece", 1.03, median(r.sizes, sizesName(sizesStreams[1]), sizes.ratio)),
+		atMost("most memory beside the ring under any load, MB", 100, r.mostMemory()),
+		atMost("time stamp of the ring, p99 at 1k/s, µs", 20,
+			median(r.clocks, clockName(tunrecZstd, clockIdle), func(m recording) float64 { return m.lateBy(0.99) })),
+		atMost("time stamp of ingest read, median at 50k/s, µs", 50,
+			median(r.clocks, clockName(tunrecRead, clockBusy), func(m recording) float64 { return m.lateBy(0.5) })),
+		atMost("wake-ups a second without a packet", 5,
+			median(r.quiets, "quiet/"+tunrecZstd, func(q quiet) float64 { return q.wakeUps })),
+		atMost("longest until a packet is readable at 10/s, s", 1.1,
+			worst(r.quiets, "quiet/"+tunrecZstd, func(q quiet) float64 { return q.after(1) })),
+		atLeast(fmt.Sprintf("compression by 2 workers / by 1, on %d CPUs", runtime.NumCPU()), 1.2, speed(twoWorkers)/speed(oneWorker)),
+	}
+}
+
+func atMost(what string, limit, value float64) target  { return target{what, value, false, limit} }
+func atLeast(what string, limit, value float64) target { return target{what, value, true, limit} }
+
+// worst is the largest value of all rounds; NaN where there is no such row.
+func worst[M any](rows []row[M], name string, value func(M) float64) float64 {
+	for _, r := range rows {
+		if r.name == name {
+			values := sorted(r.rounds, value)
+			return values[len(values)-1]
+		}
+	}
+	return math.NaN()
+}
+
+// mostMemory is that of tunrec, however it was started.
+func (r results) mostMemory() float64 {
+	most := math.Inf(-1)
+	for _, row := range r.recordings {
+		if strings.HasPrefix(row.labels[0], tunrecZstd) {
+			most = max(most, worst(r.recordings, row.name, func(m recording) float64 { return float64(m.memory.own) / 1e6 }))
+		}
+	}
+	if math.IsInf(most, -1) {
+		return math.NaN()
+	}
+	return most
+}
+
+func (t target) cells() []string {
+	limit := "at most "
+	if t.least {
+		limit = "at least "
+	}
+	limit += short(t.limit)
+	switch {
+	case math.IsNaN(t.value):
+		return []string{t.what, "–", limit, "not measured"}
+	case t.least == (t.value >= t.limit) || t.value == t.limit:
+		return []string{t.what, short(t.value), limit, "reached"}
+	}
+	return []string{t.what, short(t.value), limit, "**not reached**"}
+}
