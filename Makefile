@@ -46,4 +46,4 @@ vuln:
 # Needs root and a quiet machine, for about 25 minutes.
 bench:
 	scripts/install-tools $(PEERS)
-	$(GO) run ./bench -bisect -out docs/benchmarks.md -svg docs/benchmarks.svg
+	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg

@@ -31,16 +31,20 @@ func TestMain(m *testing.M) {
 func TestRunMeasures(t *testing.T) {
 	dir := t.TempDir()
 	document, svg := filepath.Join(dir, "benchmarks.md"), filepath.Join(dir, "plot.svg")
-	if err := os.WriteFile(document, []byte("before\n"+documentBegin+"old\n"+documentEnd+"after\n"), 0o600); err != nil {
-		t.Fatal(err)
+	summary := filepath.Join(dir, "README.md")
+	for _, name := range []string{document, summary} {
+		if err := os.WriteFile(name, []byte("before\n"+documentBegin+"old\n"+documentEnd+"after\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := config{
 		rounds:   1,
 		duration: 100 * time.Millisecond,
-		only: regexp.MustCompile("^record/(tunrec|tunrec-read-none|bare|plain-loop|tcpdump.*)/100B/500k/noise$|" +
+		only: regexp.MustCompile("^record/(tunrec|tunrec-read-none|bare|discard|plain-loop|tcpdump.*)/100B/500k/noise$|" +
 			"^clock/tunrec/1k$|^quiet/tunrec$|^size/100B/500k/noise$|^replay/"),
 		replayBytes: 5e6,
 		document:    document,
+		summary:     summary,
 		plot:        svg,
 	}
 	var out bytes.Buffer
@@ -49,12 +53,12 @@ func TestRunMeasures(t *testing.T) {
 	}
 	rows := []string{
 		`late by[^\n]*\n[^\n]*\n\| tunrec +\| 1k +\| \d+\.\d +\| \d+`, // a time stamp that is not before the sending
-		`readable after[^\n]*\n[^\n]*\n\| tunrec +\| \d+\.\d +\| [01]\.\d\d +\| [01]\.\d\d +\| 0 `,
+		`readable after[^\n]*\n[^\n]*\n\| tunrec +\| \d+\.\d +\| \d+\.\d\d +\| \d+\.\d\d +\| 0 `,
 		`\| 100 +\| noise +\| \d+\.\d\d +\| \d+\.\d\d +\| (0\.9|1\.0)\d+ `,
 		`\| tunrec, 2 workers +\| \d+ +\| \d+ +\| 2\.4\d+`,
 		`\| EncodeAll +\| \d+ +\| \d+ +\| 2\.4\d+`,
 	}
-	for _, recorder := range []string{"tunrec", "tunrec-read-none", "bare", "plain-loop", "tcpdump", `tcpdump\\\|zstd`} {
+	for _, recorder := range []string{"tunrec", "tunrec-read-none", "bare", "discard", "plain-loop", "tcpdump", `tcpdump\\\|zstd`} {
 		// sent, recorded, lost twice: nothing is missing
 		rows = append(rows, `\| `+recorder+` +\| 100 +\| noise +\| 500k +\| \S+ +\| \S+ +\| \S+ +\| \S+ +\| \S+ +\| 0 +\| \d`)
 	}
@@ -66,6 +70,10 @@ func TestRunMeasures(t *testing.T) {
 	written, err := os.ReadFile(document)
 	if want := "before\n" + documentBegin + "\n" + out.String() + "\n" + documentEnd + "after\n"; err != nil || string(written) != want {
 		t.Errorf("the document is %s, %v", written, err)
+	}
+	short, err := os.ReadFile(summary)
+	if err != nil || !regexp.MustCompile(`(?m)^\| bare +(\| *\d+\.\d\d +){3}\| 0 +\| -?\d+\.\d % +\| – % `).Match(short) {
+		t.Errorf("the summary is %s, %v", short, err)
 	}
 	if drawn, err := os.ReadFile(svg); err != nil || !strings.Contains(string(drawn), ">plain-loop<") {
 		t.Errorf("the plot is %s, %v", drawn, err)
@@ -132,18 +140,21 @@ func TestPeersCounts(t *testing.T) {
 	}
 }
 
-func TestRingBytes(t *testing.T) {
+func TestRings(t *testing.T) {
 	const smaps = `7f00-7f10 rw-s 00000000 00:0e 1056   anon_inode:bpf-map
 Size:                 64 kB
 Rss:                  12 kB
+Pss:                   6 kB
 VmFlags: rd wr sh
 7f10-7f20 rw-p 00000000 00:00 0
 Rss:                 100 kB
+Pss:                 100 kB
 7f20-7f30 rw-s 00000000 00:08 77     socket:[77]
 Rss:                   8 kB
+Pss:                   8 kB
 `
-	if got := ringBytes(smaps); got != 20<<10 {
-		t.Errorf("got %d", got)
+	if resident, held := rings(smaps); resident != 20<<10 || held != 14<<10 {
+		t.Errorf("got %d, %d", resident, held)
 	}
 }
 

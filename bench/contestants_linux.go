@@ -66,21 +66,28 @@ const (
 	tcpdumpZstd    = "tcpdump|zstd"
 )
 
-// ours are the ways of tunrec, and the limit.
+// ours are the ways of tunrec, and its limits: a loop that only reads, and a
+// device that takes nothing.
 func ours(self, tunrec string) []contestant {
 	return []contestant{
 		tunrecWith(tunrec, tunrecZstd),
 		tunrecWith(tunrec, tunrecNone, "--compress", "none"),
 		tunrecWith(tunrec, tunrecRead, "--ingest", "read"),
 		tunrecWith(tunrec, tunrecReadNone, "--ingest", "read", "--compress", "none"),
-		{
-			name:     bareLoop,
-			pipeline: func(string) [][]string { return [][]string{{self, "bare", device}} },
-			ready:    bareReady,
-			counter:  "queue",
-			counts:   bareCounts,
-			noFile:   true,
-		},
+		limit(self, bareLoop, "bare"),
+		limit(self, "discard", "hold"),
+	}
+}
+
+// limit is a part of the bench that keeps no packets.
+func limit(self, name, part string) contestant {
+	return contestant{
+		name:     name,
+		pipeline: func(string) [][]string { return [][]string{{self, part, device}} },
+		ready:    bareReady,
+		counter:  "queue",
+		counts:   bareCounts,
+		noFile:   true,
 	}
 }
 

@@ -18,8 +18,6 @@ import (
 	"github.com/tunrec/tunrec/tun"
 )
 
-const holding = "holding\n"
-
 // hold makes a device and throws its packets away until SIGINT. It is for
 // contestants that tap a device: an eBPF filter refuses every packet after the
 // taps have seen it, at the least price that a sender can pay for it.
@@ -43,9 +41,21 @@ func hold(name string) error {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT)
-	fmt.Print(holding)
+	fmt.Print(bareReady)
 	<-stop
-	return nil
+	discarded, err := txDropped(name)
+	fmt.Printf(bareClosing, discarded, 0)
+	return err
+}
+
+// txDropped is what the kernel has counted of the packets that the device did
+// not take.
+func txDropped(name string) (uint64, error) {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return link.Attrs().Statistics.TxDropped, nil
 }
 
 func attach(device *os.File, p *ebpf.Program) error {

@@ -18,6 +18,9 @@ type job[M any] struct {
 	measure func(ctx context.Context, dir string) (M, error)
 }
 
+// common is the load that everybody is compared under.
+var common = stream{packetBytes: 100, perSecond: 500_000}
+
 // streams are the loads that a contestant meets: tunrec as users start it all
 // of them, everybody those that the targets are about.
 func (b *bench) streams(who contestant) []stream {
@@ -25,7 +28,7 @@ func (b *bench) streams(who contestant) []stream {
 		return matrix()
 	}
 	some := []stream{
-		{packetBytes: 100, perSecond: 500_000},
+		common,
 		{packetBytes: 100, perSecond: flood},
 		{packetBytes: 1400, perSecond: 200_000},
 	}
@@ -62,7 +65,7 @@ func (b *bench) recordings() (jobs []job[recording]) {
 		}
 	}
 	if !b.quick {
-		jobs = append(jobs, b.recording(rotatingName, b.rotating(), rotatingStream, rotatingTime))
+		jobs = append(jobs, b.recording(recordName(rotatingLabel, common), b.rotating(), common, rotatingTime))
 	}
 	return jobs
 }
@@ -79,11 +82,6 @@ func (b *bench) recording(name string, who contestant, s stream, d time.Duration
 }
 
 // A recording that is long enough for the next file to begin, twice.
-var (
-	rotatingStream = stream{packetBytes: 100, perSecond: 500_000}
-	rotatingName   = recordName(rotatingLabel, rotatingStream)
-)
-
 const (
 	rotatingLabel = "tunrec-rotating"
 	rotatingTime  = 22 * time.Second
@@ -165,7 +163,7 @@ func (b *bench) sizes() (jobs []job[sizes]) {
 			tools:  []string{"zstd"},
 			labels: []string{fmt.Sprint(s.packetBytes), s.payload()},
 			measure: func(ctx context.Context, dir string) (sizes, error) {
-				return b.contestants[0].sizes(ctx, s, b.duration, dir, b.self)
+				return tunrecWith(b.tunrec, tunrecZstd).sizes(ctx, s, b.duration, dir, b.self)
 			},
 		})
 	}
@@ -173,7 +171,7 @@ func (b *bench) sizes() (jobs []job[sizes]) {
 }
 
 var sizesStreams = []stream{
-	{packetBytes: 100, perSecond: 500_000},
+	common,
 	{packetBytes: 100, perSecond: 500_000, zeros: true},
 	{packetBytes: 1400, perSecond: 50_000},
 	{packetBytes: 1400, perSecond: 50_000, zeros: true},

@@ -38,6 +38,7 @@ type config struct {
 	quick       bool           // few rows
 	bisect      bool           // for the highest rate without loss, too
 	document    string         // file whose measured part is replaced; "": none
+	summary     string         // the same for a short table; "": none
 	plot        string         // file for an SVG; "": none
 }
 
@@ -59,6 +60,7 @@ func command() (err error) {
 	flag.BoolVar(&c.quick, "quick", false, "measure one short round of few rows")
 	flag.BoolVar(&c.bisect, "bisect", false, "look for the highest rate without loss, too")
 	flag.StringVar(&c.document, "out", "", "put the tables between the markers in `FILE`, too")
+	flag.StringVar(&c.summary, "summary", "", "put a short table between the markers in `FILE`")
 	flag.StringVar(&c.plot, "svg", "", "draw a plot to `FILE`")
 	flag.Parse()
 	c.duration = time.Duration(*seconds * float64(time.Second))

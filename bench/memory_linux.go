@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
 // memory is what a process has held at the most, in bytes.
 type memory struct {
-	own  int64 // resident, less shared
-	ring int64 // of a ring that the kernel fills: of BPF, or of a packet socket
+	own  int64 // resident, without the ring
+	ring int64 // that the kernel fills: of BPF, or of a packet socket
 }
 
 func (m memory) plus(n memory) memory { return memory{m.own + n.own, m.ring + n.ring} }
@@ -28,25 +29,31 @@ func (p *process) memory() (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.ring = ringBytes(string(maps))
-	m.own = peak<<10 - m.ring // a ring once touched stays resident
-	return m, nil
+	resident, ring := rings(string(maps))
+	return memory{own: peak<<10 - resident, ring: ring}, nil
 }
 
-// ringBytes adds up what is resident of a ring in smaps, proc_pid_smaps(5).
-func ringBytes(smaps string) (n int64) {
+// rings adds up, out of smaps of proc_pid_smaps(5), what is resident of rings,
+// and what of that is memory: a BPF ring is mapped twice, end to end.
+func rings(smaps string) (resident, held int64) {
 	ring := false
 	for line := range strings.Lines(smaps) {
 		fields := strings.Fields(line)
-		if !strings.HasSuffix(fields[0], ":") {
+		if !strings.HasSuffix(fields[0], ":") { // a mapping begins
 			ring = strings.Contains(line, "anon_inode:bpf-map") || strings.Contains(line, "socket:[")
 		}
-		var kib int64
-		if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); ring && err == nil {
-			n += kib << 10
+		if !ring || len(fields) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "Rss:":
+			resident += kib << 10
+		case "Pss:":
+			held += kib << 10
 		}
 	}
-	return n
+	return resident, held
 }
 
 // wakeUps is how often the threads of the process have waited and were woken.

@@ -13,7 +13,6 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 	"github.com/klauspost/compress/zstd"
-	"github.com/vishvananda/netlink"
 
 	"github.com/tunrec/tunrec/tun"
 )
@@ -56,12 +55,9 @@ func plain(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	link, err := netlink.LinkByName(iface.Name())
-	if err != nil {
-		return err
-	}
-	fmt.Printf(bareClosing, read, link.Attrs().Statistics.TxDropped)
-	return nil
+	dropped, err := txDropped(iface.Name())
+	fmt.Printf(bareClosing, read, dropped)
+	return err
 }
 
 // copyPackets writes packets as pcapng until a read deadline has passed, and

@@ -16,13 +16,13 @@ type bar struct {
 
 // Lengths in the plot, in pixels.
 const (
-	plotWidth  = 800
+	plotWidth  = 780
 	plotTop    = 64
 	plotRow    = 26
-	plotLabels = 130 // width of the names
-	plotCPU    = 330 // width of the longest bar of CPU
-	plotDisk   = 130 // and of bytes
-	plotDiskAt = plotLabels + plotCPU + 80
+	plotLabels = 120                        // width of the names
+	plotCPU    = 330                        // width of the longest bar of CPU
+	plotDisk   = 130                        // and of bytes
+	plotDiskAt = plotLabels + plotCPU + 130 // behind the longest bar there is a number and what was lost
 )
 
 // plot draws, for each bar, the CPU of recorder and sender end to end, and
@@ -44,13 +44,13 @@ func plot(bars []bar) []byte {
 	rect := func(x, y, width float64, colour string) {
 		fmt.Fprintf(&out, `<rect x="%.1f" y="%.0f" width="%.1f" height="16" fill="%s"/>`+"\n", x, y, width, colour)
 	}
-	text(10, 20, "start", "500,000 packets/s of 100 bytes, payload noise")
+	text(10, 20, "start", "CPU (µs) and bytes on disk of a packet of 100 bytes, at 500,000 packets/s")
 	rect(plotLabels, 32, 16, recorderColour)
 	text(plotLabels+22, 45, "start", "recorder")
 	rect(plotLabels+100, 32, 16, senderColour)
-	text(plotLabels+122, 45, "start", "sender: CPU, µs per packet")
+	text(plotLabels+122, 45, "start", "sender")
 	rect(plotDiskAt, 32, 16, diskColour)
-	text(plotDiskAt+22, 45, "start", "bytes on disk per packet")
+	text(plotDiskAt+22, 45, "start", "bytes on disk")
 
 	for i, b := range bars {
 		y := float64(plotTop + plotRow*i)

@@ -20,6 +20,11 @@ func (b *bench) publish(ctx context.Context, w io.Writer, r results) error {
 	if b.document != "" {
 		err = errors.Join(err, updateDocument(b.document, tables.String()))
 	}
+	if b.summary != "" {
+		var summary bytes.Buffer
+		r.printSummary(&summary)
+		err = errors.Join(err, updateDocument(b.summary, summary.String()))
+	}
 	if b.plot != "" {
 		err = errors.Join(err, os.WriteFile(b.plot, plot(r.bars()), 0o644))
 	}
@@ -56,6 +61,19 @@ func (b *bench) print(ctx context.Context, w io.Writer, r results) {
 		fmt.Fprintf(w, "- %s\n", line)
 	}
 }
+
+// printSummary prints the recordings that everybody makes in a few columns.
+func (r results) printSummary(w io.Writer) {
+	lines := [][]string{{"", "recorder's CPU, µs", "sender's", "sum", "bytes on disk", "lost", "lost of a flood"}}
+	for _, b := range r.bars() {
+		flooded := median(r.recordings, recordName(b.name, stream{packetBytes: 100}), recording.kept)
+		lines = append(lines, []string{b.name, digits(2)(b.recorder), digits(2)(b.sender), digits(2)(b.recorder + b.sender),
+			digits(0)(b.diskBytes), percentLost(b.kept), percentLost(flooded)})
+	}
+	printCells(w, lines)
+}
+
+func percentLost(kept float64) string { return digits(1)(100*(1-kept)) + " %" }
 
 // machine says what was measured on, and with which versions.
 func machine(ctx context.Context) []string {
@@ -97,12 +115,11 @@ func kernelVersion() string {
 	return version
 }
 
-// bars are what the plot shows: the recordings that everybody makes.
+// bars are the recordings that everybody makes.
 func (r results) bars() (all []bar) {
-	s := stream{packetBytes: 100, perSecond: 500_000}
 	for _, row := range r.recordings {
 		who := row.labels[0]
-		if row.name != recordName(who, s) || who == rotatingLabel {
+		if row.name != recordName(who, common) || who == rotatingLabel {
 			continue
 		}
 		value := func(f func(recording) float64) float64 { return median(r.recordings, row.name, f) }

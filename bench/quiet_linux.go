@@ -10,9 +10,9 @@ import (
 var trickle = stream{packetBytes: 100, perSecond: 10, singly: true}
 
 const (
-	settleTime  = time.Second             // after the start, before wake-ups count
-	lookEvery   = 10 * time.Millisecond   // at the file
-	trickleTail = 1500 * time.Millisecond // after the last packet: longer than a flush interval
+	settleTime  = time.Second           // after the start, before wake-ups count
+	lookEvery   = 10 * time.Millisecond // at the file
+	trickleTail = 3 * time.Second       // after the last packet, for it to be in the file
 )
 
 // quiet is one measurement of a contestant that has little or nothing to do.
@@ -38,13 +38,12 @@ func (c contestant) quiet(ctx context.Context, idle, sending time.Duration, dir,
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
 	seen := make(chan map[uint64]time.Duration, 1)
-	go func() { seen <- watch(looking, dir) }()
+	go func() { seen <- watch(looking, dir, trickle.packets(sending)) }()
 	sent, err := trickle.send(ctx, sending)
 	if err != nil {
 		return q, err
 	}
-	sleep(ctx, trickleTail)
-	stop()
+	defer time.AfterFunc(trickleTail, stop).Stop()
 	for _, late := range <-seen {
 		q.readable = append(q.readable, late)
 	}
@@ -66,11 +65,11 @@ func (r *recorder) idle(ctx context.Context, d time.Duration) (perSecond float64
 	return float64(after-before) / d.Seconds(), err
 }
 
-// watch looks at the files again and again, until the context ends, and tells
-// how long after its sending each packet could be read.
-func watch(ctx context.Context, dir string) map[uint64]time.Duration {
+// watch looks at the files again and again, until all packets are there or the
+// context ends, and tells how long after its sending each could be read.
+func watch(ctx context.Context, dir string, packets uint64) map[uint64]time.Duration {
 	seen := make(map[uint64]time.Duration)
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && uint64(len(seen)) < packets {
 		// A file that grows ends anywhere: that error says nothing.
 		readBack(dir, func(number uint64, sent, _ time.Time) {
 			if _, ok := seen[number]; !ok {

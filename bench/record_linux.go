@@ -50,11 +50,14 @@ func (s stream) String() string {
 	return fmt.Sprintf("%dB/%s/%s", s.packetBytes, s.rate(), s.payload())
 }
 
+// packets is how many a load with a rate sends in that time.
+func (s stream) packets(d time.Duration) uint64 { return uint64(d.Seconds() * float64(s.perSecond)) }
+
 // send sends for that long; at a rate, exactly the packets that it means.
 func (s stream) send(ctx context.Context, d time.Duration) (load.Result, error) {
 	c := load.Config{
 		Dst:              netip.AddrPortFrom(netip.MustParseAddr(devicePeer), 9),
-		Packets:          uint64(d.Seconds() * float64(s.perSecond)),
+		Packets:          s.packets(d),
 		PayloadBytes:     s.packetBytes - headerBytes,
 		PacketsPerSecond: s.perSecond,
 		Segments:         segments,

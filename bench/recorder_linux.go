@@ -26,7 +26,7 @@ func (c contestant) start(ctx context.Context, dir, self string) (r *recorder, e
 		}
 	}()
 	if c.taps {
-		if r.holder, err = start(ctx, []string{self, "hold", device}, holding, nil, nil); err != nil {
+		if r.holder, err = start(ctx, []string{self, "hold", device}, bareReady, nil, nil); err != nil {
 			return nil, err
 		}
 	}

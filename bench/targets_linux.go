@@ -18,7 +18,6 @@ type target struct {
 
 // targets are those of the project, with what this run has measured.
 func (r results) targets() []target {
-	small := stream{packetBytes: 100, perSecond: 500_000}
 	large := stream{packetBytes: 1400, perSecond: 200_000}
 	full := stream{packetBytes: 100}
 	record := func(who string, s stream, value func(recording) float64) float64 {
@@ -31,11 +30,11 @@ func (r results) targets() []target {
 
 	return []target{
 		atMost("packets lost in 22 s at 500k/s of 100 bytes, zstd, a new file every 10 s", 0,
-			worst(r.recordings, rotatingName, func(m recording) float64 { return float64(m.lost()) })),
+			worst(r.recordings, recordName(rotatingLabel, common), func(m recording) float64 { return float64(m.lost()) })),
 		atLeast("the plain loop's own CPU there / tunrec's", 2,
-			record(plainLoop, small, recording.recorderCPU)/record(tunrecZstd, small, recording.recorderCPU)),
-		atMost("sum of CPU at 500k/s of 100 bytes, zstd / tcpdump|zstd -1", 0.9, sum(tunrecZstd, tcpdumpZstd, small)),
-		atMost("the same without compression / tcpdump -w", 0.8, sum(tunrecNone, tcpdump, small)),
+			record(plainLoop, common, recording.recorderCPU)/record(tunrecZstd, common, recording.recorderCPU)),
+		atMost("sum of CPU at 500k/s of 100 bytes, zstd / tcpdump|zstd -1", 0.9, sum(tunrecZstd, tcpdumpZstd, common)),
+		atMost("the same without compression / tcpdump -w", 0.8, sum(tunrecNone, tcpdump, common)),
 		atMost("sum of CPU at 200k/s of 1,400 bytes, zstd / tcpdump|zstd -1", 0.6, sum(tunrecZstd, tcpdumpZstd, large)),
 		atMost("the same without compression / tcpdump -w", 0.6, sum(tunrecNone, tcpdump, large)),
 		atLeast("part of a flood of 100 bytes that is recorded, zstd", 0.97, record(tunrecZstd, full, recording.kept)),
