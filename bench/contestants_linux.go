@@ -54,7 +54,7 @@ type counts struct {
 
 func (c counts) total() uint64 { return c.recorded + c.kernel + c.recorder }
 
-// The names that the targets are about.
+// The names of contestants that tables and targets look for.
 const (
 	tunrecZstd     = "tunrec"
 	tunrecNone     = "tunrec-none"
@@ -64,6 +64,8 @@ const (
 	plainLoop      = "plain-loop"
 	tcpdump        = "tcpdump"
 	tcpdumpZstd    = "tcpdump|zstd"
+	dumpcap        = "dumpcap"
+	netsniff       = "netsniff-ng"
 )
 
 // ours are the ways of tunrec, and its limits: a loop that only reads, and a

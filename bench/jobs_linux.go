@@ -19,7 +19,10 @@ type job[M any] struct {
 }
 
 // common is the load that everybody is compared under.
-var common = stream{packetBytes: 100, perSecond: 500_000}
+var (
+	common      = stream{packetBytes: 100, perSecond: 500_000}
+	commonZeros = stream{packetBytes: 100, perSecond: 500_000, zeros: true}
+)
 
 // streams are the loads that a contestant meets: tunrec as users start it all
 // of them, everybody those that the targets are about.
@@ -38,7 +41,7 @@ func (b *bench) streams(who contestant) []stream {
 	return append(some,
 		stream{packetBytes: 100, perSecond: 50_000},
 		stream{packetBytes: 100, perSecond: 200_000},
-		stream{packetBytes: 100, perSecond: 500_000, zeros: true},
+		commonZeros,
 	)
 }
 
@@ -102,11 +105,14 @@ func clockName(who string, perSecond int) string {
 	return fmt.Sprintf("clock/%s/%s", who, short(float64(perSecond)))
 }
 
+// ownClock are the recorders whose time stamps are made in different ways.
+var ownClock = []string{tunrecZstd, tunrecRead, plainLoop, tcpdump, dumpcap, netsniff}
+
 func (b *bench) clocks() (jobs []job[recording]) {
 	for _, rate := range []int{clockIdle, clockBusy} {
 		s := stream{packetBytes: 100, perSecond: rate, singly: true}
-		for _, who := range b.contestants {
-			if !who.noFile {
+		for _, who := range b.keepers() {
+			if slices.Contains(ownClock, who.name) {
 				j := b.recording(clockName(who.name, rate), who, s, b.duration)
 				j.labels = []string{who.name, s.rate()}
 				jobs = append(jobs, j)
@@ -116,13 +122,17 @@ func (b *bench) clocks() (jobs []job[recording]) {
 	return jobs
 }
 
+// keepers are the contestants that write files.
+func (b *bench) keepers() []contestant {
+	return slices.DeleteFunc(slices.Clone(b.contestants), func(c contestant) bool { return c.noFile })
+}
+
+func quietName(who string) string { return "quiet/" + who }
+
 func (b *bench) quiets() (jobs []job[quiet]) {
-	for _, who := range b.contestants {
-		if who.noFile {
-			continue
-		}
+	for _, who := range b.keepers() {
 		jobs = append(jobs, job[quiet]{
-			name:   "quiet/" + who.name,
+			name:   quietName(who.name),
 			tools:  who.tools(),
 			labels: []string{who.name},
 			measure: func(ctx context.Context, dir string) (quiet, error) {
@@ -138,10 +148,7 @@ func (b *bench) ceilings() (jobs []job[ceiling]) {
 		return nil
 	}
 	s := stream{packetBytes: 100}
-	for _, who := range b.contestants {
-		if who.noFile {
-			continue
-		}
+	for _, who := range b.keepers() {
 		jobs = append(jobs, job[ceiling]{
 			name:   "bisect/" + who.name,
 			tools:  who.tools(),
@@ -172,7 +179,7 @@ func (b *bench) sizes() (jobs []job[sizes]) {
 
 var sizesStreams = []stream{
 	common,
-	{packetBytes: 100, perSecond: 500_000, zeros: true},
+	commonZeros,
 	{packetBytes: 1400, perSecond: 50_000},
 	{packetBytes: 1400, perSecond: 50_000, zeros: true},
 }

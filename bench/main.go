@@ -2,11 +2,12 @@
 //
 //	sudo go run ./bench
 //
-// It makes a network namespace of its own, builds tunrec, runs one recorder
-// after the other on a real TUN device, sends numbered UDP packets into it, and
-// compares what each recorder counted with what was sent. A second table tells
-// how fast a capture file is compressed. It needs Linux, root and go; captures
-// go to $TMPDIR and are deleted.
+// It makes a network namespace of its own, builds tunrec, and runs it and other
+// recorders in turn on a real TUN device, into which it sends numbered UDP
+// packets. It counts what is in their files, and prints tables of what a packet
+// costs and where it was lost, and whether tunrec reaches its targets. It needs
+// Linux, root, go, and the other recorders (make bench installs them); captures
+// go to $TMPDIR, up to some gigabytes at a time, and are deleted.
 //
 // A way through the files: run_linux.go (the whole run), jobs_linux.go (which
 // rows), contestants_linux.go and peers_linux.go (who is measured),

@@ -30,14 +30,14 @@ func peers(self string) []contestant {
 				{"zstd", "-1", "-q", "-o", filepath.Join(dir, "capture.pcap.zst")},
 			}
 		}),
-		tap("dumpcap", "File: ", dumpcapCounts, func(dir string) [][]string {
+		tap(dumpcap, "File: ", dumpcapCounts, func(dir string) [][]string {
 			return [][]string{{"dumpcap", "-i", device, "-p", "-q", "-w", filepath.Join(dir, "capture.pcapng")}}
 		}),
 		tap("dumpcap-gzip", "File: ", dumpcapCounts, func(dir string) [][]string {
 			return [][]string{{"dumpcap", "-i", device, "-p", "-q", "-b", "filesize:10000", "--compress-type", "gzip",
 				"-w", filepath.Join(dir, "capture.pcapng")}}
 		}),
-		tap("netsniff-ng", "Running!", netsniffCounts, func(dir string) [][]string {
+		tap(netsniff, "Running!", netsniffCounts, func(dir string) [][]string {
 			return [][]string{{"netsniff-ng", "--in", device, "--out", filepath.Join(dir, "capture.pcap"), "--silent", "--no-promisc", "--cooked"}}
 		}),
 	}

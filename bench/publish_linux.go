@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -51,7 +52,7 @@ func (b *bench) print(ctx context.Context, w io.Writer, r results) {
 
 	fmt.Fprint(w, "\n### Commands\n\n")
 	lines = [][]string{{"recorder", "command"}}
-	for _, c := range b.contestants {
+	for _, c := range append(slices.Clone(b.contestants), b.rotating()) {
 		lines = append(lines, []string{c.name, "`" + c.commandLine() + "`"})
 	}
 	printCells(w, lines)
@@ -66,7 +67,7 @@ func (b *bench) print(ctx context.Context, w io.Writer, r results) {
 func (r results) printSummary(w io.Writer) {
 	lines := [][]string{{"", "recorder's CPU, µs", "sender's", "sum", "bytes on disk", "lost", "lost of a flood"}}
 	for _, b := range r.bars() {
-		flooded := median(r.recordings, recordName(b.name, stream{packetBytes: 100}), recording.kept)
+		flooded := middle(valuesOf(r.recordings, recordName(b.name, stream{packetBytes: 100}), recording.kept))
 		lines = append(lines, []string{b.name, digits(2)(b.recorder), digits(2)(b.sender), digits(2)(b.recorder + b.sender),
 			digits(0)(b.diskBytes), percentLost(b.kept), percentLost(flooded)})
 	}
@@ -122,7 +123,7 @@ func (r results) bars() (all []bar) {
 		if row.name != recordName(who, common) || who == rotatingLabel {
 			continue
 		}
-		value := func(f func(recording) float64) float64 { return median(r.recordings, row.name, f) }
+		value := func(f func(recording) float64) float64 { return middle(sorted(row.rounds, f)) }
 		all = append(all, bar{
 			name:      who,
 			recorder:  value(recording.recorderCPU),

@@ -91,11 +91,13 @@ func sleep(ctx context.Context, d time.Duration) {
 var quietLabels = []string{"recorder"}
 
 var quietColumns = []column[quiet]{
-	spread("wake-ups/s", digits(1), func(q quiet) float64 { return q.wakeUps }),
+	spread("wake-ups/s", digits(1), quiet.wakeUpRate),
 	spread("readable after, median s", digits(2), func(q quiet) float64 { return q.after(0.5) }),
 	spread("most s", digits(2), func(q quiet) float64 { return q.after(1) }),
 	spread("not until the stop", digits(0), func(q quiet) float64 { return float64(q.unread) }),
 }
+
+func (q quiet) wakeUpRate() float64 { return q.wakeUps }
 
 // after is a quantile of how long a packet took to be readable, in seconds;
 // +Inf for one that was not until the stop.

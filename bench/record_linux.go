@@ -93,7 +93,7 @@ type recording struct {
 func (r recording) missing() int64 { return int64(r.sent.Sent) - int64(r.total()) }
 
 // lost is how many packets were sent that are not in the file.
-func (r recording) lost() uint64 { return r.sent.Sent - min(r.recorded, r.sent.Sent) }
+func (r recording) lost() float64 { return float64(r.sent.Sent) - float64(r.recorded) }
 
 // record measures once. The calling thread is in the namespace of the bench.
 func (c contestant) record(ctx context.Context, s stream, d time.Duration, dir, self string) (r recording, err error) {
@@ -153,7 +153,7 @@ var recordingColumns = []column[recording]{
 	spread("sender's CPU", digits(2), recording.senderCPU),
 	spread("sum", digits(2), recording.sumCPU),
 	spread("bytes on disk", digits(1), recording.diskPerPacket),
-	spread("memory MB", digits(0), func(r recording) float64 { return float64(r.memory.own) / 1e6 }),
+	spread("memory MB", digits(0), recording.memoryMB),
 	spread("ring MB", digits(0), func(r recording) float64 { return float64(r.memory.ring) / 1e6 }),
 }
 
@@ -167,6 +167,8 @@ func (r recording) senderCPU() float64   { return perPacket(micros(r.sent.CPU), 
 func (r recording) sumCPU() float64      { return r.recorderCPU() + r.senderCPU() }
 
 func (r recording) diskPerPacket() float64 { return perPacket(float64(r.diskBytes), r.recorded) }
+
+func (r recording) memoryMB() float64 { return float64(r.memory.own) / 1e6 }
 
 // kept is the part of the packets sent that are in the file.
 func (r recording) kept() float64 { return perPacket(float64(r.recorded), r.sent.Sent) }

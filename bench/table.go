@@ -45,20 +45,31 @@ func sorted[M any](rounds []M, value func(M) float64) (values []float64) {
 	return values
 }
 
+// middle and largest are those of sorted values, NaN of none.
 func middle(values []float64) float64 {
 	n := len(values)
+	if n == 0 {
+		return math.NaN()
+	}
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// median is the median of a value over the rounds of the row of that name; NaN
-// where there is no such row.
-func median[M any](rows []row[M], name string, value func(M) float64) float64 {
+func largest(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	return values[len(values)-1]
+}
+
+// valuesOf are those of the rounds of the row of that name, sorted; none where
+// there is no such row.
+func valuesOf[M any](rows []row[M], name string, value func(M) float64) []float64 {
 	for _, r := range rows {
 		if r.name == name {
-			return middle(sorted(r.rounds, value))
+			return sorted(r.rounds, value)
 		}
 	}
-	return math.NaN()
+	return nil
 }
 
 // printTable prints rows under a heading, as a Markdown table whose columns

@@ -21,16 +21,25 @@ func (r results) targets() []target {
 	large := stream{packetBytes: 1400, perSecond: 200_000}
 	full := stream{packetBytes: 100}
 	record := func(who string, s stream, value func(recording) float64) float64 {
-		return median(r.recordings, recordName(who, s), value)
+		return middle(valuesOf(r.recordings, recordName(who, s), value))
 	}
 	sum := func(who, than string, s stream) float64 {
 		return record(who, s, recording.sumCPU) / record(than, s, recording.sumCPU)
 	}
-	speed := func(compressor string) float64 { return median(r.replays, replayName(compressor), compression.speed) }
+	speed := func(compressor string) float64 {
+		return middle(valuesOf(r.replays, replayName(compressor), compression.speed))
+	}
+
+	size := func(s stream) float64 { return middle(valuesOf(r.sizes, sizesName(s), sizes.ratio)) }
+	late := func(who string, perSecond int, quantile float64) float64 {
+		return middle(valuesOf(r.clocks, clockName(who, perSecond), func(m recording) float64 { return m.lateBy(quantile) }))
+	}
+	lost := largest(valuesOf(r.recordings, recordName(rotatingLabel, common), recording.lost))
+	wakeUps := largest(valuesOf(r.quiets, quietName(tunrecZstd), quiet.wakeUpRate))
+	readable := largest(valuesOf(r.quiets, quietName(tunrecZstd), func(q quiet) float64 { return q.after(1) }))
 
 	return []target{
-		atMost("packets lost in 22 s at 500k/s of 100 bytes, zstd, a new file every 10 s", 0,
-			worst(r.recordings, recordName(rotatingLabel, common), func(m recording) float64 { return float64(m.lost()) })),
+		atMost("packets lost in 22 s at 500k/s of 100 bytes, zstd, a new file every 10 s", 0, lost),
 		atLeast("the plain loop's own CPU there / tunrec's", 2,
 			record(plainLoop, common, recording.recorderCPU)/record(tunrecZstd, common, recording.recorderCPU)),
 		atMost("sum of CPU at 500k/s of 100 bytes, zstd / tcpdump|zstd -1", 0.9, sum(tunrecZstd, tcpdumpZstd, common)),
@@ -41,17 +50,15 @@ func (r results) targets() []target {
 		atLeast("the same without compression", 1, record(tunrecNone, full, recording.kept)),
 		atLeast("recorded of the flood by ingest read, without compression / bare loop", 0.95,
 			record(tunrecReadNone, full, recording.recordedRate)/record(bareLoop, full, recording.recordedRate)),
-		atMost("bytes on disk, 100 bytes of noise / in one piece", 1.03, median(r.sizes, sizesName(sizesStreams[0]), sizes.ratio)),
-		atMost("bytes on disk, 100 bytes of zeros / in one piece", 1.03, median(r.sizes, sizesName(sizesStreams[1]), sizes.ratio)),
+		atMost("bytes on disk, packets of 100 bytes of noise / in one piece", 1.03, size(common)),
+		atMost("bytes on disk, packets of 100 bytes of zeros / in one piece", 1.03, size(commonZeros)),
 		atMost("most memory beside the ring under any load, MB", 100, r.mostMemory()),
-		atMost("time stamp of the ring, p99 at 1k/s, µs", 20,
-			median(r.clocks, clockName(tunrecZstd, clockIdle), func(m recording) float64 { return m.lateBy(0.99) })),
-		atMost("time stamp of ingest read, median at 50k/s, µs", 50,
-			median(r.clocks, clockName(tunrecRead, clockBusy), func(m recording) float64 { return m.lateBy(0.5) })),
-		atMost("wake-ups a second without a packet", 5,
-			median(r.quiets, "quiet/"+tunrecZstd, func(q quiet) float64 { return q.wakeUps })),
-		atMost("longest until a packet is readable at 10/s, s", 1.1,
-			worst(r.quiets, "quiet/"+tunrecZstd, func(q quiet) float64 { return q.after(1) })),
+		atMost("memory after 22 s at 500k/s / after a short recording", 1.2,
+			record(rotatingLabel, common, recording.memoryMB)/record(tunrecZstd, common, recording.memoryMB)),
+		atMost("time stamp of the ring, p99 at 1k/s, µs", 20, late(tunrecZstd, clockIdle, 0.99)),
+		atMost("time stamp of ingest read, median at 50k/s, µs", 50, late(tunrecRead, clockBusy, 0.5)),
+		atMost("wake-ups a second without a packet", 5, wakeUps),
+		atMost("longest until a packet is readable at 10/s, s", 1.1, readable),
 		atLeast(fmt.Sprintf("compression by 2 workers / by 1, on %d CPUs", runtime.NumCPU()), 1.2, speed(twoWorkers)/speed(oneWorker)),
 	}
 }
@@ -59,29 +66,15 @@ func (r results) targets() []target {
 func atMost(what string, limit, value float64) target  { return target{what, value, false, limit} }
 func atLeast(what string, limit, value float64) target { return target{what, value, true, limit} }
 
-// worst is the largest value of all rounds; NaN where there is no such row.
-func worst[M any](rows []row[M], name string, value func(M) float64) float64 {
-	for _, r := range rows {
-		if r.name == name {
-			values := sorted(r.rounds, value)
-			return values[len(values)-1]
-		}
-	}
-	return math.NaN()
-}
-
 // mostMemory is that of tunrec, however it was started.
 func (r results) mostMemory() float64 {
-	most := math.Inf(-1)
+	var all []recording
 	for _, row := range r.recordings {
 		if strings.HasPrefix(row.labels[0], tunrecZstd) {
-			most = max(most, worst(r.recordings, row.name, func(m recording) float64 { return float64(m.memory.own) / 1e6 }))
+			all = append(all, row.rounds...)
 		}
 	}
-	if math.IsInf(most, -1) {
-		return math.NaN()
-	}
-	return most
+	return largest(sorted(all, recording.memoryMB))
 }
 
 func (t target) cells() []string {
