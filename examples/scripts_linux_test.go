@@ -116,9 +116,19 @@ func TestRecordCommandInterrupted(t *testing.T) {
 	}
 }
 
-// TestRecordCommandKilled kills the script: the recorder ends by itself, well.
+// TestRecordCommandKilled kills the script: the recorder ends by itself, well, also
+// where it has become another user.
 func TestRecordCommandKilled(t *testing.T) {
+	for name, env := range map[string][]string{
+		"as root": nil, "by sudo": {"SUDO_UID=65534", "SUDO_GID=65534", "SUDO_USER=nobody"},
+	} {
+		t.Run(name, func(t *testing.T) { recordCommandKilled(t, env) })
+	}
+}
+
+func recordCommandKilled(t *testing.T, env []string) {
 	c, capture := recordCommand(t, "sh", "-c", "sender 192.0.2.1; exec cat")
+	c.Env = append(c.Env, env...)
 	stdin, err := c.StdinPipe()
 	must(t, err)
 	out, err := c.StdoutPipe()

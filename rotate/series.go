@@ -84,6 +84,12 @@ func openSeries(c Config, openDir func() (filesystem, error)) (*Series, error) {
 	return s, nil
 }
 
+// Dir returns the directory that Create or OpenSeries makes files of this name in.
+func Dir(name string) string {
+	dir, _ := splitName(name)
+	return dir
+}
+
 // splitName splits a series' name into its directory, above the first '%', and
 // the rest.
 func splitName(name string) (dir, rest string) {

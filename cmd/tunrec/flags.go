@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"os"
-	"os/user"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,13 +85,15 @@ const (
 	groupDevice = "Device and addresses:"
 	groupPath   = "Memory and compression:"
 	groupMisc   = "Messages:"
+
+	groupPrivileges = "Privileges:"
 )
 
 func recordFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "o", Category: groupOutput, Usage: "write to `FILE`, NAME.pcapng[.zst], or - for plain pcapng to standard output (default: tunrec_INTERFACE_TIME.pcapng.zst here)"},
 		&cli.BoolFlag{Name: "force", Category: groupOutput, Usage: "overwrite an existing file"},
-		&cli.StringFlag{Name: "owner", Category: groupOutput, Usage: "the file belongs to `USER[:GROUP]` (default: who called sudo)"},
+		&cli.StringFlag{Name: "owner", Category: groupOutput, Usage: "files belong to `USER[:GROUP]` (default: --user, or who called sudo)"},
 		&cli.StringFlag{Name: "comment", Category: groupOutput, Usage: "note `TEXT` in the file's section header"},
 		&cli.Uint64Flag{Name: "c", Category: groupOutput, Usage: "stop after `N` recorded packets", DefaultText: "no limit"},
 		&cli.IntFlag{Name: "s", Aliases: []string{"snaplen"}, Category: groupOutput, Usage: "keep the first `N` bytes of each packet", DefaultText: "all"},
@@ -111,13 +110,22 @@ func recordFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "resolve", Category: groupSource, Usage: "look up host names in FILTER", DisableDefaultText: true},
 		&cli.StringFlag{Name: "r", Category: groupSource, Usage: "record from the capture file `FILE` (pcap or pcapng, also compressed; - for standard input) instead of a device; needs no privilege"},
 
-		&cli.StringFlag{Name: "i", Category: groupDevice, Usage: "`NAME` of the device (default: chosen by the system)"},
+		&cli.StringFlag{Name: "i", Category: groupDevice, Usage: "`NAME` of the device (default: chosen by the system). Linux: one made by ip tuntap add is used as it is, and stays"},
 		&cli.StringSliceFlag{Name: "addr", Category: groupDevice, Usage: "give the device an address, `LOCAL,PEER` or LOCAL/LENGTH; repeatable (default: 10.1.0.10,10.1.0.20 or the next free 10.N)"},
 		&cli.StringSliceFlag{Name: "route", Category: groupDevice, Usage: "route `PREFIX` into the device; repeatable"},
+		&cli.StringSliceFlag{Name: "exclude", Category: groupDevice, Usage: "leave `PREFIX`, a part of --route, outside the device; repeatable"},
+		&cli.IntFlag{Name: "metric", Category: groupDevice, Usage: "Linux: `METRIC` of the routes; the lowest wins", DefaultText: "the system's"},
+		&cli.IntFlag{Name: "table", Category: groupDevice, Usage: "Linux: add the routes to the routing table `NUMBER` (ip-rule(8))", DefaultText: "the main one"},
+		&cli.StringFlag{Name: "netns", Category: groupDevice, Usage: "Linux: make the device in the network namespace `NAME` (ip-netns(8)), and record from outside"},
+		&cli.BoolFlag{Name: "force-config", Category: groupDevice, Usage: "go on where addresses or routes conflict with what the machine has", DisableDefaultText: true},
 		&cli.IntFlag{Name: "mtu", Category: groupDevice, Usage: "largest packet in `BYTES`", DefaultText: "the system's, 1500"},
 		&cli.BoolFlag{Name: "no-config", Category: groupDevice, Usage: "make the device, but give it no address and leave it down"},
 		&cli.IntFlag{Name: "queue", Category: groupDevice, Value: tun.DefaultQueueLen, Usage: "Linux: `PACKETS` that wait in the kernel before it drops (txqueuelen)"},
 		&cli.BoolFlag{Name: "recvmsg-x", Category: groupDevice, Usage: "macOS 15.6 and later: read packets in batches; not tried on a real Mac yet"},
+
+		&cli.StringFlag{Name: "user", Category: groupPrivileges, Usage: "once device and files are open, become `USER[:GROUP]`, without any privilege (default: --owner, who called sudo, or nobody, whoever can write the files)"},
+		&cli.BoolFlag{Name: "keep-root", Category: groupPrivileges, Usage: "keep all privileges and access to all files", DisableDefaultText: true},
+		&cli.StringSliceFlag{Name: "hook-dir", Category: groupPrivileges, Usage: "the hook writes in `DIR`, too; repeatable"},
 
 		&cli.StringFlag{Name: "ingest", Category: groupPath, Value: "auto", Usage: "`HOW` packets come from the kernel: read (a system call each), ring (Linux: an eBPF program puts them into shared memory) or auto, ring where it can be had"},
 		&cli.StringFlag{Name: "ring-size", Category: groupPath, Value: humanize.IBytes(tun.DefaultRingBytes), Usage: "memory of the ring in the kernel, a power of two: `SIZE`"},
@@ -142,7 +150,12 @@ type options struct {
 	device   tun.Config
 	noConfig bool
 	net      netconf.Config
+	force    bool   // --force-config
+	netns    string // --netns
+	setUp    string // a flag that only a device of our own can have, as typed; "": none
 	recorder recorder.Config
+
+	identity identity
 
 	policy rotate.Policy
 	stop   rotate.Stop
@@ -177,12 +190,9 @@ func parseOptions(c *cli.Context) (options, error) {
 	if o.output, err = resolveOutput(c.String("o"), compress, c.IsSet("compress")); err != nil {
 		return fail(err)
 	}
-	if o.create.Owner, err = parseOwner(c.String("owner")); err != nil {
-		return fail(err)
-	}
 	o.create.Force = c.Bool("force")
 	if o.replay != "" {
-		for _, name := range []string{"i", "addr", "route", "mtu", "no-config", "queue", "recvmsg-x", "ingest", "ring-size"} {
+		for _, name := range []string{"i", "addr", "route", "exclude", "metric", "table", "netns", "mtu", "no-config", "force-config", "queue", "recvmsg-x", "ingest", "ring-size"} {
 			if c.IsSet(name) {
 				return fail(fmt.Errorf("-r records from a file: it has no device that %s could apply to", dashed(name)))
 			}
@@ -195,6 +205,9 @@ func parseOptions(c *cli.Context) (options, error) {
 		return fail(err)
 	}
 	if err := o.parseRecorder(c, compress); err != nil {
+		return fail(err)
+	}
+	if err := o.parsePrivileges(c); err != nil {
 		return fail(err)
 	}
 	if err := o.parseFilter(c); err != nil {
@@ -266,32 +279,7 @@ func (o *options) parseDevice(c *cli.Context) error {
 	if err := o.parseIngest(c); err != nil {
 		return err
 	}
-	for _, s := range c.StringSlice("addr") {
-		a, err := netconf.ParseAddr(s)
-		if err != nil {
-			return err
-		}
-		o.net.Addrs = append(o.net.Addrs, a)
-	}
-	for _, s := range c.StringSlice("route") {
-		r, err := netconf.ParseRoute(s)
-		if err != nil {
-			return err
-		}
-		o.net.Routes = append(o.net.Routes, r)
-	}
-	o.net.MTU = c.Int("mtu")
-	if c.IsSet("mtu") && o.net.MTU == 0 { // which would mean that none was given
-		return errors.New("mtu 0: must be 68 to 65535 bytes")
-	}
-	if o.noConfig && (c.IsSet("addr") || c.IsSet("route") || c.IsSet("mtu")) {
-		return errors.New("--no-config leaves the device alone: it contradicts --addr, --route and --mtu")
-	}
-	if err := o.net.Validate(); err != nil {
-		return err
-	}
-	o.device.IPv6 = o.net.IPv6()
-	return nil
+	return o.parseNet(c)
 }
 
 // parseIngest reads how packets come from the kernel.
@@ -343,37 +331,4 @@ func (o *options) parseRecorder(c *cli.Context, m compression) error {
 		r.FlushInterval = -1 // at once
 	}
 	return nil
-}
-
-// parseOwner reads USER[:GROUP], names or numbers. Without a value it is the
-// user who called sudo, if there is one.
-func parseOwner(s string) (rotate.Owner, error) {
-	if s == "" {
-		uid, err1 := strconv.Atoi(os.Getenv("SUDO_UID"))
-		gid, err2 := strconv.Atoi(os.Getenv("SUDO_GID"))
-		set := err1 == nil && err2 == nil && os.Geteuid() == 0
-		return rotate.Owner{Set: set, UID: uid, GID: gid}, nil
-	}
-	name, group, hasGroup := strings.Cut(s, ":")
-	u, err := user.Lookup(name)
-	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return rotate.Owner{}, fmt.Errorf("--owner %s: there is no user %q", s, name)
-		}
-	}
-	gid := u.Gid
-	if hasGroup {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			if g, err = user.LookupGroupId(group); err != nil {
-				return rotate.Owner{}, fmt.Errorf("--owner %s: there is no group %q", s, group)
-			}
-		}
-		gid = g.Gid
-	}
-	o := rotate.Owner{Set: true}
-	var err1, err2 error
-	o.UID, err1 = strconv.Atoi(u.Uid)
-	o.GID, err2 = strconv.Atoi(gid)
-	return o, errors.Join(err1, err2)
 }

@@ -26,6 +26,7 @@ func TestNothingIsLeft(t *testing.T) {
 		{"no directory", "", []string{"-o", "no/a.pcapng"}, exitFailed},
 		{"full disk", "mkdir disk; mount -t tmpfs -o size=4k none disk; head -c 4096 /dev/zero >disk/full", []string{"-o", "disk/a.pcapng"}, exitFailed},
 		{"route taken", "ip route add blackhole 192.0.2.0/24", []string{"--route", "192.0.2.0/24"}, exitFailed},
+		{"route taken, half-way", "ip route add blackhole 192.0.2.0/24", []string{"--route", "198.51.100.0/24", "--route", "192.0.2.0/24", "--force-config"}, exitFailed},
 		{"route twice", "", []string{"--addr", "10.9.0.1/24", "--route", "10.9.0.0/24"}, exitUsage},
 		{"no IPv6", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6", []string{"--addr", "fd00::1/64"}, exitFailed},
 		{"every pair taken", "ip addr add 10.200.0.1/8 dev lo", nil, exitFailed},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,8 +20,8 @@ import (
 	"github.com/tunrec/tunrec/tun"
 )
 
-// record is the main job: source, files, addresses, recording, in that order.
-// What it has opened is closed when it returns.
+// record is the main job: source, files, addresses, and then, without privileges,
+// recording. What it has opened is closed when it returns.
 func record(c *cli.Context) error {
 	o, err := parseOptions(c)
 	if err != nil {
@@ -35,7 +34,10 @@ func record(c *cli.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
-	src, err := openSource(o)
+	if err := o.chooseUser(); err != nil {
+		return err
+	}
+	src, err := o.openSource(ui)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,10 @@ func record(c *cli.Context) error {
 	o.recorder.Sink = out.sink
 	rec, err := recorder.New(o.recorder)
 	if err == nil && src.device != nil {
-		err = o.configure(src, ui)
+		err = o.configure(src)
+	}
+	if err == nil {
+		err = o.dropPrivileges(ui)
 	}
 	if err != nil {
 		return errors.Join(err, out.discard())
@@ -124,7 +129,7 @@ func (s *source) skipped() string {
 	return s.file.Skipped().String()
 }
 
-func openSource(o options) (*source, error) {
+func (o *options) openSource(ui *ui) (*source, error) {
 	if o.replay != "" {
 		f, err := replay.Open(o.replay)
 		if err != nil {
@@ -132,10 +137,7 @@ func openSource(o options) (*source, error) {
 		}
 		return &source{Source: f, file: f, name: fileStem(o.replay)}, nil
 	}
-	d, err := tun.Open(o.device)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, hinted(err, privilegeHint())
-	}
+	d, err := o.openDevice(ui)
 	if err != nil {
 		return nil, err
 	}
@@ -170,23 +172,4 @@ func fileStem(name string) string {
 		return "file"
 	}
 	return stem
-}
-
-// configure gives the device its addresses and routes.
-func (o *options) configure(src *source, ui *ui) error {
-	if o.noConfig {
-		return nil
-	}
-	if len(o.net.Addrs) == 0 {
-		pair, skipped, err := netconf.DefaultPair()
-		if err != nil {
-			return err
-		}
-		if skipped != "" {
-			ui.say("%s, so the device gets %s", skipped, pair)
-		}
-		o.net.Addrs = []netconf.Addr{pair}
-	}
-	src.addrs = o.net.Addrs
-	return netconf.Apply(src.name, o.net)
 }

@@ -191,11 +191,8 @@ func lossText(l capfile.Loss) string {
 type newFile struct{ *rotate.File }
 
 func (n *newFile) create(name string) error {
-	owner, err := parseOwner("")
-	if err != nil {
-		return err
-	}
-	n.File, err = rotate.Create(name, rotate.CreateOptions{Owner: owner})
+	var err error
+	n.File, err = rotate.Create(name, rotate.CreateOptions{Owner: callersOwn()})
 	if errors.Is(err, fs.ErrExist) {
 		return hinted(fmt.Errorf("%s exists already", name), "choose another -o")
 	} else if err != nil {

@@ -190,11 +190,7 @@ func extractInto(ctx context.Context, in *inputs, out output, format extract.For
 	if out.form == capfile.Stream && !format.Frames {
 		return extract.Run(ctx, in.files, streamFile{os.Stdout}, format, o)
 	}
-	owner, err := parseOwner("")
-	if err != nil {
-		return extract.Result{}, err
-	}
-	f, err := rotate.Create(out.name, rotate.CreateOptions{Owner: owner})
+	f, err := rotate.Create(out.name, rotate.CreateOptions{Owner: callersOwn()})
 	if err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			err = hinted(fmt.Errorf("%s exists already", out.name), "choose another -o")

@@ -40,7 +40,7 @@ func dropToNobody(args []string) error {
 	if err := CanWrite(nobody, home); err != nil {
 		return err
 	}
-	report, err := Drop(Config{User: nobody, Dirs: []string{home}})
+	report, _, err := Drop(Config{User: nobody, Dirs: []string{home}})
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func runHook(args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := Drop(Config{User: nobody, Dirs: args[:1], Read: []string{"/", os.Args[0]}}); err != nil {
+	if _, _, err := Drop(Config{User: nobody, Dirs: args[:1], Read: []string{"/", os.Args[0]}}); err != nil {
 		return err
 	}
 	const script = `test "$(id -un)" = nobody && cat /etc/hostname >/dev/null &&
@@ -138,7 +138,7 @@ func dropAsWhoWeAre(args []string) error {
 	if u != (User{}) {
 		return fmt.Errorf("chose %+v", u)
 	}
-	report, err := Drop(Config{User: u, Dirs: args})
+	report, _, err := Drop(Config{User: u, Dirs: args})
 	if err != nil {
 		return err
 	}
@@ -167,8 +167,8 @@ func dropWithoutLandlock([]string) error {
 	if err != nil {
 		return err
 	}
-	report, err := Drop(Config{User: nobody})
-	fmt.Println(report)
+	did, lacks, err := Drop(Config{User: nobody})
+	fmt.Println(did + "\n" + lacks)
 	return err
 }
 
@@ -203,7 +203,7 @@ func recordOn(args []string) error {
 	if err != nil {
 		return err
 	}
-	report, err := Drop(Config{User: nobody, Dirs: []string{home}})
+	report, _, err := Drop(Config{User: nobody, Dirs: []string{home}})
 	if err != nil {
 		return err
 	}

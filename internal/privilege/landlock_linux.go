@@ -1,12 +1,14 @@
 package privilege
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -26,10 +28,10 @@ const (
 //
 // It stops at version 5 of the interface. Later ones would also cut off the
 // sockets of the service manager and the signals to others.
-func confine(c Config) (report string, err error) {
+func confine(c Config) (did, lacks string, err error) {
 	abi, err := ll.LandlockGetABIVersion()
 	if err != nil || abi < 1 {
-		return "this kernel has no Landlock (Linux 5.13, lsm=landlock), so only file permissions guard its files", nil
+		return "", fmt.Sprintf("no Landlock here (%s), so only file permissions say where it may write", whyNot(err)), nil
 	}
 	rights := landlock.AccessFSSet(dirRights)
 	if abi >= abiWithRefer {
@@ -42,7 +44,7 @@ func confine(c Config) (report string, err error) {
 	for _, name := range c.Read {
 		info, err := os.Stat(name)
 		if err != nil {
-			return "", fmt.Errorf("landlock: %w", err)
+			return "", "", fmt.Errorf("landlock: %w", err)
 		}
 		rights := landlock.AccessFSSet(readRights)
 		if !info.IsDir() {
@@ -51,10 +53,20 @@ func confine(c Config) (report string, err error) {
 		rules = append(rules, landlock.PathAccess(rights, name))
 	}
 	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
-		return "", fmt.Errorf("landlock: %w", err)
+		return "", "", fmt.Errorf("landlock: %w", err)
 	}
 	if len(c.Dirs) == 0 {
-		return "Landlock leaves it no place to write in", nil
+		return "; Landlock leaves it no place to write in", "", nil
 	}
-	return "Landlock leaves it " + strings.Join(c.Dirs, ", ") + " to write in", nil
+	return "; Landlock leaves it " + strings.Join(c.Dirs, ", ") + " to write in", "", nil
+}
+
+func whyNot(err error) string {
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return "the kernel has it switched off: boot with lsm=landlock,..."
+	case errors.Is(err, unix.EPERM):
+		return "a filter of system calls forbids it"
+	}
+	return "it came with Linux 5.13"
 }

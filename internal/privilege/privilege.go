@@ -33,27 +33,32 @@ type Config struct {
 
 // Drop does it, for all threads of the process, and says in words what it did,
 // as in "running as alice, without capabilities; Landlock leaves it /srv/captures
-// to write in". The report also says what this system cannot do.
+// to write in", and what this system cannot do, "" if it can do all.
 //
 // After an error the process may have lost some of its privileges: end it. It
 // wraps os.ErrPermission where root is needed to become User, and
 // errors.ErrUnsupported where the system is neither Linux nor macOS.
-func Drop(c Config) (report string, err error) {
+func Drop(c Config) (did, lacks string, err error) {
 	// The time zone is read from a file when it is first needed.
 	_, _ = time.Now().Zone()
-	report, err = drop(c)
+	did, lacks, err = drop(c)
 	if err != nil {
-		return "", fmt.Errorf("give up privileges: %w", err)
+		return "", "", fmt.Errorf("give up privileges: %w", err)
 	}
-	return report, nil
+	return did, lacks, nil
 }
 
-// CanWrite tells, by an error, whether u could make, list and remove files in a
-// directory after Drop, if the directory was opened before it: on Linux only the
-// directory itself has to be open to u, not the path to it.
-func CanWrite(u User, dir string) error {
-	if err := canWrite(u, dir); err != nil {
-		return fmt.Errorf("%s cannot make files in %s: %w", u, dir, err)
+// CanWrite tells, by an error, whether this process can become u, and u could make,
+// list and remove files in directories after Drop, if they were opened before it:
+// on Linux only a directory itself has to be open to u, not the path to it.
+func CanWrite(u User, dirs ...string) error {
+	if err := canBecome(u); err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := canWrite(u, dir); err != nil {
+			return fmt.Errorf("%s cannot make files in %s: %w", u, dir, err)
+		}
 	}
 	return nil
 }

@@ -9,27 +9,27 @@ import (
 )
 
 // drop has no more to give up than user and groups: macOS knows no capabilities.
-func drop(c Config) (string, error) {
+func drop(c Config) (did, lacks string, err error) {
 	if err := canBecome(c.User); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if c.User == (User{}) || os.Geteuid() != 0 {
-		return fmt.Sprintf("running as user %d, as before", os.Geteuid()), nil
+		return fmt.Sprintf("running as user %d, as before", os.Geteuid()), "", nil
 	}
 	// An empty list of groups would still leave the effective group in it.
 	if err := syscall.Setgroups([]int{c.User.GID}); err != nil {
-		return "", fmt.Errorf("leave all groups: %w", err)
+		return "", "", fmt.Errorf("leave all groups: %w", err)
 	}
 	if err := syscall.Setgid(c.User.GID); err != nil {
-		return "", fmt.Errorf("change to group %d: %w", c.User.GID, err)
+		return "", "", fmt.Errorf("change to group %d: %w", c.User.GID, err)
 	}
 	if err := syscall.Setuid(c.User.UID); err != nil {
-		return "", fmt.Errorf("become %s: %w", c.User, err)
+		return "", "", fmt.Errorf("become %s: %w", c.User, err)
 	}
-	if syscall.Setuid(0) == nil {
-		return "", errors.New("root can be taken back")
+	if c.User.UID != 0 && syscall.Setuid(0) == nil {
+		return "", "", errors.New("root can be taken back")
 	}
-	return fmt.Sprintf("running as %s", c.User), nil
+	return fmt.Sprintf("running as %s", c.User), "", nil
 }
 
 func canBecome(u User) error {

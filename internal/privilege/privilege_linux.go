@@ -17,32 +17,37 @@ import (
 //
 // Credentials belong to a thread in Linux. package syscall and psx change those
 // of all threads at once; x/sys/unix would change only this one's.
-func drop(c Config) (string, error) {
+func drop(c Config) (did, lacks string, err error) {
 	if err := emptyBoundingSet(); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := allThreads("prctl PR_SET_NO_NEW_PRIVS", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
-		return "", err
+		return "", "", err
 	}
-	landlock, err := confine(c)
+	confined, lacks, err := confine(c)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	groups, err := become(c.User)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := emptyCapabilities(); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := verify(c.User); err != nil {
-		return "", err
+		return "", "", err
+	}
+	if parentDeath != 0 {
+		if err := allThreads("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(parentDeath)); err != nil {
+			return "", "", err
+		}
 	}
 	who := c.User.String()
 	if c.User == (User{}) {
 		who = fmt.Sprintf("user %d, as before", os.Geteuid())
 	}
-	return fmt.Sprintf("running as %s, without capabilities%s; %s", who, groups, landlock), nil
+	return "running as " + who + ", without capabilities" + groups + confined, lacks, nil
 }
 
 // emptyBoundingSet keeps programs with file capabilities from getting them. It
@@ -91,6 +96,14 @@ func become(u User) (groups string, err error) {
 	}
 	return groups, nil
 }
+
+// parentDeath is the signal that this process is to get when its parent ends, as
+// by setpriv --pdeathsig. Only the main thread has it, which is the one that
+// initializes packages, and every change of user clears it, that of CanWrite, too.
+var parentDeath = func() (signal int32) {
+	_ = unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0) // 0 where it fails
+	return signal
+}()
 
 func canBecome(u User) error { return as(u, func() error { return nil }) }
 

@@ -210,8 +210,8 @@ func TestDropWithoutRoot(t *testing.T) {
 
 func TestWithoutLandlock(t *testing.T) {
 	out, err := child(t, "no landlock", nil).CombinedOutput()
-	const want = "running as nobody, without capabilities; this kernel has no Landlock " +
-		"(Linux 5.13, lsm=landlock), so only file permissions guard its files\n"
+	const want = "running as nobody, without capabilities\n" +
+		"no Landlock here (it came with Linux 5.13), so only file permissions say where it may write\n"
 	if err != nil || string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)
 	}
@@ -308,6 +308,8 @@ func TestParseUser(t *testing.T) {
 		"nobody:adm":    "{nobody 65534 4} <nil>",
 		"nosuch":        `{ 0 0} user nosuch: there is no user "nosuch"`,
 		"":              `{ 0 0} user : there is no user ""`,
+		"4242:4343":     "{ 4242 4343} <nil>",
+		"4242":          `{ 0 0} user 4242: there is no user "4242": with a number write its group, too, as in 4242:4242`,
 		"nobody:nosuch": `{ 0 0} user nobody:nosuch: there is no group "nosuch"`,
 		"root":          "{ 0 0} user root: is root, to whom no privilege can be given up",
 		"0:65534":       "{ 0 0} user 0:65534: is root, to whom no privilege can be given up",

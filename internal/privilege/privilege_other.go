@@ -10,6 +10,6 @@ import (
 
 var errUnsupported = fmt.Errorf("giving up privileges on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 
-func drop(Config) (string, error) { return "", errUnsupported }
-func canBecome(User) error        { return errUnsupported }
-func canWrite(User, string) error { return errUnsupported }
+func drop(Config) (did, lacks string, err error) { return "", "", errUnsupported }
+func canBecome(User) error                       { return errUnsupported }
+func canWrite(User, string) error                { return errUnsupported }

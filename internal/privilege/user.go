@@ -3,6 +3,7 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -30,39 +31,57 @@ func (u User) String() string {
 	}
 }
 
-// ParseUser reads USER[:GROUP], names or numbers; the group is else the user's
-// own. root is refused: that is no one to drop to.
+// ParseUser is LookupUser for whom to drop to: root is refused.
 func ParseUser(s string) (User, error) {
+	u, err := LookupUser(s)
+	if err == nil && u.UID == 0 {
+		u, err = User{}, errors.New("is root, to whom no privilege can be given up")
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("user %s: %w", s, err)
+	}
+	return u, nil
+}
+
+// LookupUser reads USER[:GROUP], names or numbers; the group is else the user's
+// own. UID:GID need not be in the machine's list of users: a container has few.
+func LookupUser(s string) (u User, err error) {
 	name, group, hasGroup := strings.Cut(s, ":")
+	uid, uidErr := parseID(name)
+	gid, gidErr := parseID(group)
 	account, err := user.Lookup(name)
 	if err != nil {
 		account, err = user.LookupId(name)
 	}
-	if err != nil {
-		return User{}, fmt.Errorf("user %s: there is no user %q", s, name)
-	}
-	gid := account.Gid
-	if hasGroup {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			g, err = user.LookupGroupId(group)
+	switch {
+	case err == nil:
+		u.Name = account.Username
+		uid, uidErr = parseID(account.Uid)
+		if !hasGroup {
+			gid, gidErr = parseID(account.Gid)
 		}
-		if err != nil {
-			return User{}, fmt.Errorf("user %s: there is no group %q", s, group)
-		}
-		gid = g.Gid
+	case uidErr == nil && !hasGroup:
+		return User{}, fmt.Errorf("there is no user %q: with a number write its group, too, as in %d:%d", name, uid, uid)
+	case uidErr != nil:
+		return User{}, fmt.Errorf("there is no user %q", name)
 	}
-	u := User{Name: account.Username}
-	var uidErr, gidErr error
-	u.UID, uidErr = strconv.Atoi(account.Uid)
-	u.GID, gidErr = strconv.Atoi(gid)
-	if err := errors.Join(uidErr, gidErr); err != nil {
-		return User{}, fmt.Errorf("user %s: %w", s, err)
+	if g, err := user.LookupGroup(group); err == nil {
+		gid, gidErr = parseID(g.Gid)
 	}
-	if u.UID == 0 {
-		return User{}, fmt.Errorf("user %s: is root, to whom no privilege can be given up", s)
+	if hasGroup && gidErr != nil {
+		return User{}, fmt.Errorf("there is no group %q", group)
 	}
-	return u, nil
+	u.UID, u.GID = uid, gid
+	return u, errors.Join(uidErr, gidErr)
+}
+
+// parseID leaves out the last number, which means none to the system.
+func parseID(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err == nil && n == math.MaxUint32 {
+		err = strconv.ErrRange
+	}
+	return int(n), err
 }
 
 // Choose returns whom to become when no user was named: the user who called
@@ -71,22 +90,19 @@ func ParseUser(s string) (User, error) {
 // even that one could write.
 func Choose(dirs []string) (User, error) {
 	for _, u := range candidates() {
-		if canWriteAll(u, dirs) == nil {
+		if CanWrite(u, dirs...) == nil {
 			return u, nil
 		}
 	}
-	return User{}, canWriteAll(User{}, dirs)
+	return User{}, CanWrite(User{}, dirs...)
 }
 
-func candidates() []User {
-	var all []User
+func candidates() (all []User) {
 	if os.Geteuid() != 0 {
 		return nil // nobody else than root can become another
 	}
-	uid, uidErr := strconv.Atoi(os.Getenv("SUDO_UID"))
-	gid, gidErr := strconv.Atoi(os.Getenv("SUDO_GID"))
-	if uidErr == nil && gidErr == nil && uid > 0 {
-		all = append(all, User{os.Getenv("SUDO_USER"), uid, gid})
+	if u, ok := Caller(); ok {
+		all = append(all, u)
 	}
 	if nobody, err := ParseUser("nobody"); err == nil {
 		all = append(all, nobody)
@@ -94,14 +110,12 @@ func candidates() []User {
 	return all
 }
 
-func canWriteAll(u User, dirs []string) error {
-	for _, dir := range dirs {
-		if err := CanWrite(u, dir); err != nil {
-			return err
-		}
+// Caller returns the user who called sudo(8), where root was got by that.
+func Caller() (u User, ok bool) {
+	uid, uidErr := strconv.Atoi(os.Getenv("SUDO_UID"))
+	gid, gidErr := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if uidErr != nil || gidErr != nil || uid <= 0 || os.Geteuid() != 0 {
+		return User{}, false
 	}
-	if len(dirs) == 0 && u != (User{}) {
-		return canBecome(u)
-	}
-	return nil
+	return User{os.Getenv("SUDO_USER"), uid, gid}, true
 }

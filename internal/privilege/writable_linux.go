@@ -58,14 +58,18 @@ func assume(u User) (back func() error, err error) {
 			return back, err
 		}
 	}
+	weak := caps
+	weak[0].Effective, weak[1].Effective = 0, 0
+	err = unix.Capset(&header, &weak[0])
+	if errors.Is(err, unix.EPERM) {
+		return back, nil // a filter of system calls forbids it, of which Drop will tell
+	}
 	backIDs := back
 	back = func() error {
 		// First: going back to the ids takes capabilities.
 		return errors.Join(os.NewSyscallError("capset", unix.Capset(&header, &caps[0])), backIDs())
 	}
-	weak := caps
-	weak[0].Effective, weak[1].Effective = 0, 0
-	return back, os.NewSyscallError("capset", unix.Capset(&header, &weak[0]))
+	return back, os.NewSyscallError("capset", err)
 }
 
 // assumeIDs sets groups and fsuid, fsgid (setfsuid(2)).

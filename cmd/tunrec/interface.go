@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/tunrec/tunrec/internal/namespace"
+	"github.com/tunrec/tunrec/netconf"
+	"github.com/tunrec/tunrec/tun"
+)
+
+// The device: what it is to have, whether that is safe, and making it, or taking
+// one that is there.
+
+// setUpFlags set up a device of our own; one that is there is used as it is.
+var setUpFlags = []string{"addr", "route", "exclude", "metric", "table", "mtu", "queue", "force-config"}
+
+// parseNet reads addresses, routes and where they are to be.
+func (o *options) parseNet(c *cli.Context) error {
+	for _, s := range c.StringSlice("addr") {
+		a, err := netconf.ParseAddr(s)
+		if err != nil {
+			return err
+		}
+		o.net.Addrs = append(o.net.Addrs, a)
+	}
+	for _, s := range c.StringSlice("route") {
+		r, err := netconf.ParseRoute(s)
+		if err != nil {
+			return err
+		}
+		o.net.Routes = append(o.net.Routes, r)
+	}
+	for _, s := range c.StringSlice("exclude") {
+		e, err := netconf.ParseExclude(s)
+		if err != nil {
+			return err
+		}
+		o.net.Exclude = append(o.net.Exclude, e)
+	}
+	o.net.MTU, o.net.Metric, o.net.Table = c.Int("mtu"), c.Int("metric"), c.Int("table")
+	o.netns, o.force = c.String("netns"), c.Bool("force-config")
+	for _, name := range setUpFlags {
+		if o.setUp == "" && c.IsSet(name) {
+			o.setUp = dashed(name)
+		}
+	}
+	switch {
+	case c.IsSet("netns") && o.netns == "":
+		return errors.New("--netns: the name is empty")
+	case c.IsSet("mtu") && o.net.MTU == 0: // which would mean that none was given
+		return errors.New("mtu 0: must be 68 to 65535 bytes")
+	case c.IsSet("table") && o.net.Table == 0:
+		return errors.New("routing table 0: must be 1 to 4294967295")
+	case (c.IsSet("metric") || c.IsSet("table")) && len(o.net.Routes) == 0:
+		return errors.New("--metric and --table are about routes: they need --route")
+	case o.noConfig && (c.IsSet("addr") || c.IsSet("route") || c.IsSet("mtu")):
+		return errors.New("--no-config leaves the device alone: it contradicts --addr, --route and --mtu")
+	}
+	if err := o.net.Validate(); err != nil {
+		return err
+	}
+	o.device.IPv6 = o.net.IPv6()
+	return nil
+}
+
+// inNamespace runs f where the device is to be.
+func (o *options) inNamespace(f func() error) error {
+	if o.netns == "" {
+		return f()
+	}
+	return namespace.Do(o.netns, f)
+}
+
+// openDevice makes the device, once it is known that what it is to have takes
+// nothing from the machine.
+func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
+	err = o.inNamespace(func() error {
+		if _, err := net.InterfaceByName(o.device.Name); err == nil {
+			d, err = o.attachDevice()
+			return err
+		}
+		if err := o.checkNet(ui); err != nil {
+			return err
+		}
+		d, err = tun.Open(o.device)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, hinted(err, privilegeHint())
+	case err != nil:
+		return nil, err
+	}
+	return d, nil
+}
+
+func (o *options) attachDevice() (*tun.Device, error) {
+	o.device.Attach = true
+	d, err := tun.Open(o.device)
+	if err != nil || o.setUp == "" {
+		return d, err
+	}
+	err = fmt.Errorf("device %s exists already, and is used as it is: %s contradicts that", d.Name(), o.setUp)
+	return nil, errors.Join(usageError(err, "leave that out, or choose another name with -i"), d.Close())
+}
+
+// checkNet finds addresses where none are given, and refuses what would take
+// something from the machine.
+func (o *options) checkNet(ui *ui) error {
+	if o.noConfig {
+		return nil
+	}
+	if len(o.net.Addrs) == 0 {
+		pair, skipped, err := netconf.ReservePair()
+		if err != nil {
+			return err
+		}
+		if skipped != "" {
+			ui.say("%s, so the device gets %s", skipped, pair)
+		}
+		o.net.Addrs = []netconf.Addr{pair}
+	}
+	var lifelines []netconf.Lifeline
+	if o.netns == "" { // who works on the machine does so from outside the others
+		lifelines = netconf.Lifelines()
+	}
+	err := netconf.Check(o.net, lifelines)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, new(*netconf.Conflict)):
+		return err
+	case !o.force:
+		return hinted(err, "--force-config goes on all the same")
+	}
+	ui.say("%s: --force-config goes on", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return nil
+}
+
+// configure gives a device of our own its addresses and routes.
+func (o *options) configure(src *source) error {
+	if o.noConfig || src.device.Attached() {
+		return nil
+	}
+	src.addrs = o.net.Addrs
+	return o.inNamespace(func() error { return netconf.Apply(src.name, o.net) })
+}
