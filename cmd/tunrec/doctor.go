@@ -27,7 +27,7 @@ func doctorCommand() *cli.Command {
 			"The exit code is 0 where nothing is wrong.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "o", Usage: "look at `DIR`, where files will be written, or at that of a file; repeatable (default: here)"},
-			&cli.StringFlag{Name: "user", Usage: "check that `USER[:GROUP]` can write files (default: who called sudo, else nobody, else who runs this)"},
+			&cli.StringFlag{Name: "user", Usage: "the recording will give up root for `USER[:GROUP]` (default: who called sudo, else nobody, whoever can write)"},
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line", DisableDefaultText: true},
 		},
 		Action: doctor, OnUsageError: onUsageError,

@@ -71,7 +71,7 @@ func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 		return nil, createError(err, config.Name)
 	}
 	o.files.Series = series
-	if err := ui.openPrintName(o.policy.PrintName); err != nil {
+	if err := ui.openPrintName(o.policy.PrintName, o.create.Owner); err != nil {
 		return nil, errors.Join(err, series.Close())
 	}
 	sink, err := recorder.NewFileSink(o.files)

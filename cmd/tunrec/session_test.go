@@ -34,14 +34,28 @@ func startSession(dir string, args ...string) (*session, error) {
 // startPiped is startSession with other ends of a pipe for standard input and
 // output, where they are not nil.
 func startPiped(dir string, stdin, stdout *os.File, args ...string) (*session, error) {
-	s := &session{cmd: exec.Command("tunrec", args...), ended: make(chan struct{})}
-	s.stderr.want, s.stderr.seen = "tunrec: recording ", make(chan struct{})
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = dir, &s.stdout, &s.stderr
+	cmd := exec.Command("tunrec", args...)
+	cmd.Dir = dir
 	if stdin != nil {
-		s.cmd.Stdin = stdin
+		cmd.Stdin = stdin
 	}
 	if stdout != nil {
-		s.cmd.Stdout = stdout
+		cmd.Stdout = stdout
+	}
+	s, err := launch(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.recording()
+}
+
+// launch starts a command that is, or becomes, tunrec.
+func launch(cmd *exec.Cmd) (*session, error) {
+	s := &session{cmd: cmd, ended: make(chan struct{})}
+	s.stderr.want, s.stderr.seen = "tunrec: recording ", make(chan struct{})
+	s.cmd.Stderr = &s.stderr
+	if s.cmd.Stdout == nil {
+		s.cmd.Stdout = &s.stdout
 	}
 	// Who runs the tests by sudo gets the same files as root.
 	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SUDO_") })
@@ -52,18 +66,23 @@ func startPiped(dir string, stdin, stdout *os.File, args ...string) (*session, e
 		s.cmd.Wait() // the exit code is in cmd.ProcessState
 		close(s.ended)
 	}()
+	return s, nil
+}
+
+// recording waits until the process says that it records.
+func (s *session) recording() error {
 	select {
 	case <-s.stderr.seen:
-		return s, nil
+		return nil
 	case <-s.ended:
 		// One that has nothing to wait for may be through already.
 		if s.stderr.has() {
-			return s, nil
+			return nil
 		}
-		return nil, fmt.Errorf("tunrec %q ended with %v before it recorded:\n%s", args, s.cmd.ProcessState, &s.stderr)
+		return fmt.Errorf("%q ended with %v before it recorded:\n%s", s.cmd.Args, s.cmd.ProcessState, &s.stderr)
 	case <-time.After(patience):
 		s.kill()
-		return nil, fmt.Errorf("tunrec %q does not say that it records:\n%s", args, &s.stderr)
+		return fmt.Errorf("%q does not say that it records:\n%s", s.cmd.Args, &s.stderr)
 	}
 }
 

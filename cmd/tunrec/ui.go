@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/recorder"
+	"github.com/tunrec/tunrec/rotate"
 	"github.com/tunrec/tunrec/tun"
 )
 
@@ -175,9 +177,9 @@ func lastLine(s string) string {
 	return ": " + s
 }
 
-// openPrintName opens what -b printname says. It is left to the end of the
-// process to close it.
-func (u *ui) openPrintName(to string) (err error) {
+// openPrintName opens what -b printname says; a new file is the owner's. It is left
+// to the end of the process to close it.
+func (u *ui) openPrintName(to string, owner rotate.Owner) (err error) {
 	switch to {
 	case "":
 	case "stdout":
@@ -185,7 +187,13 @@ func (u *ui) openPrintName(to string) (err error) {
 	case "stderr":
 		u.printName = os.Stderr
 	default:
-		if u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_APPEND, 0)
+		} else if err == nil && owner.Set {
+			err = u.printName.Chown(owner.UID, owner.GID)
+		}
+		if err != nil {
 			return fmt.Errorf("-b printname: %w", err)
 		}
 	}
