@@ -13,6 +13,9 @@ import (
 
 const minMTU = 72 // IF_MINMTU of xnu net/if_var.h
 
+// routesNeedAddress: a route has to have an address of its family on the device.
+const routesNeedAddress = true
+
 // apply need not bring the device up: a utun is from its start.
 func apply(name string, c Config) error {
 	device, err := net.InterfaceByName(name)

@@ -13,6 +13,9 @@ import (
 
 const minMTU = 68 // ETH_MIN_MTU, which is RFC 791 §3.2
 
+// routesNeedAddress: a route has to have an address of its family on the device.
+const routesNeedAddress = false
+
 // apply sets the MTU first, because a device below 1280 bytes has no IPv6, and
 // brings the device up before it gets addresses: the kernel makes the route to
 // an IPv6 peer only on a device that is up (seen with Linux 6.18).

@@ -3,6 +3,7 @@ package netconf
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -177,4 +178,37 @@ func sameError(err error, want string) bool {
 		return want == ""
 	}
 	return err.Error() == want
+}
+
+// The rule of macOS, looked at everywhere.
+func TestRouteNeedsAddress(t *testing.T) {
+	for _, tt := range []struct {
+		addrs, routes string
+		want          string
+	}{
+		{"", "192.0.2.0/24", ""},
+		{"10.1.0.10,10.1.0.20", "192.0.2.0/24", ""},
+		{"10.1.0.10,10.1.0.20", "192.0.2.0/24 2001:db8::/32", "route 2001:db8::/32: needs an IPv6 address on the device, as --addr fd00:10:1::10,fd00:10:1::20"},
+		{"fd00::1/64", "::/0 0.0.0.0/0", "route 0.0.0.0/0: needs an IPv4 address on the device, as --addr 10.1.0.10,10.1.0.20"},
+		{"fd00::1/64 10.9.0.1/24", "::/0 0.0.0.0/0", ""},
+	} {
+		var c Config
+		for _, s := range strings.Fields(tt.addrs) {
+			a, err := ParseAddr(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Addrs = append(c.Addrs, a)
+		}
+		for _, s := range strings.Fields(tt.routes) {
+			c.Routes = append(c.Routes, netip.MustParsePrefix(s))
+		}
+		got := ""
+		if err := c.validateCovered(); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s, %s: %q, want %q", tt.addrs, tt.routes, got, tt.want)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 const (
@@ -35,7 +36,10 @@ func (c Config) Validate() error {
 	if err := validateTable(c.Metric, c.Table); err != nil {
 		return err
 	}
-	return c.validateTogether()
+	if err := c.validateTogether(); err != nil || !routesNeedAddress {
+		return err
+	}
+	return c.validateCovered()
 }
 
 func (c Config) validateMTU() error {
@@ -88,6 +92,23 @@ func (c Config) validateTogether() error {
 			return fmt.Errorf("route %s: %s already", r, why)
 		}
 		routed[r] = "is given"
+	}
+	return nil
+}
+
+// validateCovered finds a route that no address has the family of. Without any
+// address there is one still to come (ReservePair), or it is another's business.
+func (c Config) validateCovered() error {
+	for _, r := range c.Routes {
+		isOfFamily := func(a Addr) bool { return a.Local.Addr().BitLen() == r.Addr().BitLen() }
+		if len(c.Addrs) == 0 || slices.ContainsFunc(c.Addrs, isOfFamily) {
+			continue
+		}
+		pair, family := pair4(1), "IPv4"
+		if r.Addr().Is6() {
+			pair, family = pair6(1), "IPv6"
+		}
+		return fmt.Errorf("route %s: needs an %s address on the device, as --addr %s", r, family, pair)
 	}
 	return nil
 }
