@@ -152,15 +152,19 @@ func dropAsWhoWeAre(args []string) error {
 	return nil
 }
 
-// dropWithoutLandlock is the child; a seccomp filter makes its kernel an old one.
-func dropWithoutLandlock([]string) error {
+// dropWithout is the child; a seccomp filter fails one of its system calls: its
+// kernel is an old one, or a service manager forbids the call.
+func dropWithout(call uint32, errno unix.Errno) error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LANDLOCK_CREATE_RULESET, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	if err := seccomp(filter); err != nil {
+		return err
+	}
+	if err := CanWrite(User{}, os.TempDir()); err != nil {
 		return err
 	}
 	nobody, err := ParseUser("nobody")

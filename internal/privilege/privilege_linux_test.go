@@ -32,7 +32,9 @@ var children = map[string]func(args []string) error{
 	"nobody":      dropToNobody,
 	"hook":        runHook,
 	"keep user":   dropAsWhoWeAre,
-	"no landlock": dropWithoutLandlock,
+	"old kernel":  func([]string) error { return dropWithout(unix.SYS_LANDLOCK_CREATE_RULESET, unix.ENOSYS) },
+	"no landlock": func([]string) error { return dropWithout(unix.SYS_LANDLOCK_CREATE_RULESET, unix.EPERM) },
+	"no capset":   func([]string) error { return dropWithout(unix.SYS_CAPSET, unix.EPERM) },
 	"record":      recordOn,
 }
 
@@ -209,11 +211,23 @@ func TestDropWithoutRoot(t *testing.T) {
 }
 
 func TestWithoutLandlock(t *testing.T) {
-	out, err := child(t, "no landlock", nil).CombinedOutput()
-	const want = "running as nobody, without capabilities\n" +
-		"no Landlock here (it came with Linux 5.13), so only file permissions say where it may write\n"
-	if err != nil || string(out) != want {
-		t.Errorf("%v: %q, want %q", err, out, want)
+	for name, why := range map[string]string{
+		"old kernel":  "it came with Linux 5.13",
+		"no landlock": "a filter of system calls forbids it",
+	} {
+		out, err := child(t, name, nil).CombinedOutput()
+		want := "running as nobody, without capabilities\nno Landlock here (" + why + "), so only file permissions say where it may write\n"
+		if err != nil || string(out) != want {
+			t.Errorf("%s: %v: %q, want %q", name, err, out, want)
+		}
+	}
+}
+
+// TestWithoutCapset: capabilities that cannot be given up are an error.
+func TestWithoutCapset(t *testing.T) {
+	out, err := child(t, "no capset", nil).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "child: give up privileges: capset: operation not permitted\n") {
+		t.Errorf("%v: %q", err, out)
 	}
 }
 
