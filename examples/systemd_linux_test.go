@@ -127,7 +127,8 @@ func startService(t *testing.T, s settings, more ...string) *service {
 
 	flags := strings.TrimPrefix(strings.Trim(s["Environment"], `"`), "TUNREC_FLAGS=")
 	line := strings.ReplaceAll(s["ExecStart"], "$TUNREC_FLAGS", flags)
-	caps := "-all,+" + strings.TrimPrefix(strings.ToLower(s["AmbientCapabilities"]), "cap_")
+	caps := "-all," + strings.ReplaceAll(strings.ToLower(s["AmbientCapabilities"]), "cap_", "+")
+	caps = strings.ReplaceAll(caps, " ", ",")
 	argv := []string{"--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups", "--no-new-privs",
 		"--inh-caps", caps, "--ambient-caps", caps, "--bounding-set", caps}
 	c := exec.Command("setpriv", slices.Concat(argv, strings.Fields(line), more)...)
@@ -158,6 +159,9 @@ func TestSystemdNightly(t *testing.T) {
 	sendPackets(t, 3)
 	s.wait(t, 0)
 	checkSummary(t, s.stderr.String(), 3)
+	if !strings.Contains(s.stderr.String(), "tunrec: ingest ring") {
+		t.Errorf("the unit's capabilities do not suffice for a ring: %s", &s.stderr)
+	}
 	checkSeries(t, s.state+"/nightly", 1, 3)
 }
 
