@@ -50,6 +50,9 @@ func TestUndo(t *testing.T) {
 				}
 			}
 			before := network(t)
+			for !strings.Contains(before, "\nlocal fd99::2 dev eth0") { // it follows the address a moment later
+				before = network(t)
+			}
 			s, _ := begin(t, append(test.args, "--addr", "10.1.0.10,10.1.0.20", "--addr", "fd00::1/64", "--route", "0.0.0.0/0", "--route", "::/0",
 				"--exclude", "203.0.113.0/24", "--exclude", "2001:db8::/32", "--exclude", "192.0.2.0/24", "--exclude", "fd99::/64", "--force-config")...)
 			if network(t) == before {
