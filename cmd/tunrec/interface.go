@@ -18,7 +18,7 @@ import (
 // one that is there.
 
 // setUpFlags set up a device of our own; one that is there is used as it is.
-var setUpFlags = []string{"addr", "route", "exclude", "metric", "table", "mtu", "queue", "force-config"}
+var setUpFlags = []string{"addr", "route", "exclude", "metric", "table", "mtu", "queue", "ring-size", "force-config"}
 
 // parseNet reads addresses, routes and where they are to be.
 func (o *options) parseNet(c *cli.Context) error {

@@ -60,40 +60,42 @@ func (o *options) drops() bool {
 	return !o.identity.keep && (o.replay == "" || os.Geteuid() == 0 || o.identity.user != nil)
 }
 
-// directory is where files are made; "" for standard output.
-func (o *options) directory() string {
+// dirs are where files are made: none for standard output.
+func (o *options) dirs() []string {
 	if o.output.form == capfile.Stream {
-		return ""
+		return nil
 	}
-	return rotate.Dir(o.output.name)
+	return []string{rotate.Dir(o.output.name)}
 }
 
 // chooseUser decides, before anything is made, whom to become and who the files
-// belong to, and that they can make them. One file is made before root is given
-// up, so it may stand where only root can make it.
+// belong to, and that they can make them.
 func (o *options) chooseUser() (err error) {
-	id, dir, owner := &o.identity, o.directory(), callersOwn()
+	id, caller := &o.identity, callersOwn()
+	mustWrite := o.dirs()
+	if !o.series() && (id.owner != nil || caller.Set) && id.user == nil {
+		mustWrite = nil // one file is made and given away by root
+	}
 	switch {
 	case !o.drops():
-		o.create.Owner = owner
+		o.create.Owner = caller
 	case id.user != nil:
 		id.become = *id.user
-		err = canWrite(id.become, dir)
+		err = privilege.CanWrite(id.become, mustWrite...)
 	case id.owner != nil:
 		id.become = *id.owner
-		if !o.series() {
-			dir = ""
-		}
-		err = canWrite(id.become, dir)
-	case o.series():
-		id.become, err = privilege.Choose([]string{dir})
-	case owner.Set || dir == "":
-		id.become, _ = privilege.Choose(nil)
+		err = privilege.CanWrite(id.become, mustWrite...)
 	default:
-		id.become, _ = privilege.Choose([]string{dir})
+		id.become, err = privilege.Choose(mustWrite)
+		if !o.series() {
+			err = nil // who cannot even make the one file is told then
+		}
+	}
+	if err == nil && o.drops() && o.files.Hook != nil {
+		err = privilege.CanRun(id.become, o.files.Hook.Argv[0])
 	}
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return o.cannotWrite(err)
+		return o.cannot(err)
 	}
 	if id.become != (privilege.User{}) {
 		o.create.Owner = ownedBy(id.become)
@@ -116,25 +118,18 @@ func callersOwn() rotate.Owner {
 	return rotate.Owner{}
 }
 
-// canWrite also tells whether this process may become u.
-func canWrite(u privilege.User, dir string) error {
-	if dir == "" {
-		return privilege.CanWrite(u)
-	}
-	return privilege.CanWrite(u, dir)
-}
-
-func (o *options) cannotWrite(err error) error {
-	u, dir := o.identity.become, o.directory()
-	switch {
-	case errors.Is(err, fs.ErrNotExist), os.Geteuid() != 0 && u == privilege.User{}:
+// cannot says what to do about err, of the user who was chosen.
+func (o *options) cannot(err error) error {
+	u := o.identity.become
+	switch isRoot := os.Geteuid() == 0; {
+	case errors.Is(err, fs.ErrNotExist):
 		return createError(err, o.output.name)
-	case os.Geteuid() != 0:
+	case !isRoot && u == privilege.User{}:
+		return hinted(err, "choose another -o")
+	case !isRoot:
 		return hinted(err, privilegeHint())
-	case u == privilege.User{}:
-		return hinted(err, "choose with --user who can, or --keep-root")
 	}
-	return hinted(err, fmt.Sprintf("chown %d:%d %s, or --keep-root", u.UID, u.GID, dir))
+	return hinted(err, "choose with --user who can, let them with chown or chmod, or --keep-root")
 }
 
 // dropPrivileges leaves what the rest of the recording needs: what is open, the
@@ -143,10 +138,7 @@ func (o *options) dropPrivileges(ui *ui) error {
 	if !o.drops() {
 		return nil
 	}
-	c := privilege.Config{User: o.identity.become}
-	if dir := o.directory(); dir != "" {
-		c.Dirs = []string{dir}
-	}
+	c := privilege.Config{User: o.identity.become, Dirs: o.dirs()}
 	if o.files.Hook != nil {
 		c.Dirs, c.Read = append(c.Dirs, o.identity.hookDirs...), []string{"/"}
 	}

@@ -66,12 +66,15 @@ func TestUndo(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := ""
-			for range 100 { // the kernel may still be at it
-				if after = network(t); after == before {
-					return
+			defer func() {
+				if t.Failed() {
+					t.Logf("after:\n%s\nbefore:\n%s", after, before)
 				}
-			}
-			t.Errorf("after:\n%s\nbefore:\n%s", after, before)
+			}()
+			eventually(t, "the network is as before", func() bool { // the kernel may still be at it
+				after = network(t)
+				return after == before
+			})
 		})
 	}
 }

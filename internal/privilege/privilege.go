@@ -62,3 +62,15 @@ func CanWrite(u User, dirs ...string) error {
 	}
 	return nil
 }
+
+// CanRun tells, by an error, whether u could run a program after Drop.
+func CanRun(u User, program string) error {
+	err := canBecome(u)
+	if err == nil {
+		err = canRun(u, program)
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot run %s: %w", u, program, err)
+	}
+	return nil
+}

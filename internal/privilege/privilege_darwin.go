@@ -39,13 +39,19 @@ func canBecome(u User) error {
 	return fmt.Errorf("become %s: only root can: %w", u, os.ErrPermission)
 }
 
-// canWrite has test(1) look with the rights of u, access lists included. It also
-// walks the path with them.
+// canWrite also walks the path with the rights of u.
 func canWrite(u User, dir string) error {
+	return test(u, "-r", dir, "-a", "-w", dir, "-a", "-x", dir)
+}
+
+func canRun(u User, program string) error { return test(u, "-x", program) }
+
+// test has test(1) look with the rights of u, access lists included.
+func test(u User, args ...string) error {
 	if err := canBecome(u); err != nil {
 		return err
 	}
-	cmd := exec.Command("/bin/test", "-r", dir, "-a", "-w", dir, "-a", "-x", dir)
+	cmd := exec.Command("/bin/test", args...)
 	if u != (User{}) && os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
 			Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: []uint32{uint32(u.GID)}}}

@@ -314,6 +314,29 @@ func TestCanWrite(t *testing.T) {
 	}
 }
 
+func TestCanRun(t *testing.T) {
+	dir := openDir(t)
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	someone := User{Name: "someone", UID: 4242, GID: 4242}
+	for _, tt := range []struct {
+		file, dir os.FileMode
+		can       bool
+	}{{0o755, 0o755, true}, {0o711, 0o711, true}, {0o744, 0o755, false}, {0o755, 0o700, false}} {
+		if err := errors.Join(os.Chmod(dir, tt.dir), os.Chmod(program, tt.file)); err != nil {
+			t.Fatal(err)
+		}
+		if err := CanRun(someone, program); (err == nil) != tt.can {
+			t.Errorf("%o in %o: %v", tt.file, tt.dir, err)
+		}
+		if err := CanRun(User{}, program); err != nil {
+			t.Errorf("root, %o in %o: %v", tt.file, tt.dir, err)
+		}
+	}
+}
+
 func TestParseUser(t *testing.T) {
 	for in, want := range map[string]string{
 		"nobody":        "{nobody 65534 65534} <nil>",

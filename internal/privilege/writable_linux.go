@@ -20,6 +20,10 @@ func canWrite(u User, dir string) error {
 	})
 }
 
+func canRun(u User, program string) error {
+	return as(u, func() error { return unix.Faccessat(unix.AT_FDCWD, program, unix.X_OK, unix.AT_EACCESS) })
+}
+
 // as runs f on a thread that has, for files, the rights that u has after Drop:
 // its ids, no groups, no capabilities. Then it takes the thread's own back; a
 // thread for which that failed ends.
