@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -123,11 +124,15 @@ func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
 // decompress decodes a frame that is one chunk, to no more than the chunk's
 // length.
 func decompress(frame []byte, e *Entry, b *Buffer) ([]byte, error) {
-	d, err := decoder()
+	n := MarkLen + int(e.ContentLen)
+	shared := decoder
+	if n > keptBuffer {
+		shared = longDecoder
+	}
+	d, err := shared()
 	if err != nil {
 		return nil, err
 	}
-	n := MarkLen + int(e.ContentLen)
 	b.decoded = slices.Grow(b.decoded[:0], n)
 	chunk, err := d.DecodeAll(frame, b.decoded[:0:n])
 	if err != nil {
@@ -136,9 +141,14 @@ func decompress(frame []byte, e *Entry, b *Buffer) ([]byte, error) {
 	return chunk, nil
 }
 
-// decoder is shared: DecodeAll keeps nothing from one call to the next, and
-// has as many decoders as there are processors.
-var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
+// Decoders are shared by all files. What is behind DecodeAll holds on to the
+// content that it gave out last; so there is only one for long chunks.
+var (
+	decoder     = sync.OnceValues(func() (*zstd.Decoder, error) { return newDecoder(min(runtime.GOMAXPROCS(0), 8)) })
+	longDecoder = sync.OnceValues(func() (*zstd.Decoder, error) { return newDecoder(1) })
+)
+
+func newDecoder(atOnce int) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(atOnce), zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
-})
+}

@@ -115,9 +115,13 @@ type frames struct {
 
 const readWindow = 4 << 20
 
+// framesAtOnce is as many as parallel works on, by their weight. Each has an
+// encoder that keeps some frames' length of memory.
+const framesAtOnce = stageUnits * unitBytes / (2 * frameBytes)
+
 func newFrames(w io.Writer, m capfile.Method) (*frames, error) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)), zstd.WithWindowSize(frameBytes),
-		zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true))
+		zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true), zstd.WithEncoderConcurrency(framesAtOnce))
 	if err != nil {
 		return nil, fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
 	}

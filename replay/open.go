@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -99,8 +100,9 @@ func (in *input) close() error {
 	case in.live != nil:
 		err = in.live.close()
 	}
-	if in.decoder != nil {
-		in.decoder.Close()
+	if in.decoder != nil && in.decoder.Reset(nil) == nil {
+		spare.Store(in.decoder)
+		in.decoder = nil
 	}
 	if in.file != nil {
 		err = errors.Join(err, in.file.Close())
@@ -129,9 +131,7 @@ func (in *input) decompress(stream io.Reader) error {
 		decoded, err = gzip.NewReader(in.Reader)
 	case isZstd(head):
 		in.compression = "zstd"
-		// One decoder works in the goroutine that reads from it: none is left behind.
-		in.decoder, err = zstd.NewReader(in.Reader,
-			zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		in.decoder, err = newDecoder(in.Reader)
 		decoded = in.decoder
 	default:
 		for _, u := range unreadable {
@@ -152,6 +152,20 @@ func (in *input) decompress(stream io.Reader) error {
 	}
 	in.Reader = bufio.NewReaderSize(decoded, inputBufferLen)
 	return nil
+}
+
+// spare is the decoder of the file that was closed last. A file is often opened
+// several times, to look at it, to find its end, and to read it: where the
+// window is maxWindow long, another decoder for each would take a lot of memory.
+var spare atomic.Pointer[zstd.Decoder]
+
+// newDecoder returns a decoder that works in the goroutine that reads from it:
+// none is left behind.
+func newDecoder(r io.Reader) (*zstd.Decoder, error) {
+	if d := spare.Swap(nil); d != nil {
+		return d, d.Reset(r)
+	}
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
 // isZstd knows a frame and a skippable frame (RFC 8878 §3.1).

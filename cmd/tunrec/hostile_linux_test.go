@@ -1,0 +1,210 @@
+//go:build !race
+
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// TestHostileMemory reads files that are made to take memory, with every
+// command that reads files from strangers, as on a machine of many processors.
+func TestHostileMemory(t *testing.T) {
+	const limit = 256 << 10 // KiB
+	commands := map[string][]string{
+		"info":    {"info"},
+		"verify":  {"verify", "-q"},
+		"repair":  {"repair", "-o", "out.pcapng"},
+		"slice":   {"slice", "-q", "--from", "-20s", "-o", "out.pcapng", "tcp", "or", "not", "tcp"},
+		"cat":     {"cat", "-q"},
+		"convert": {"convert", "-q", "-o", "out.pcapng", "--frames"},
+	}
+	for name, write := range hostileFiles {
+		file := filepath.Join(t.TempDir(), "hostile")
+		if err := writeFile(file, write); err != nil {
+			t.Fatal(err)
+		}
+		for verb, args := range commands {
+			cmd := exec.Command("tunrec", append(args, file)...)
+			cmd.Dir = t.TempDir()
+			cmd.Env = append(os.Environ(), "GOMAXPROCS=32")
+			cmd.Stdout = struct{ io.Writer }{io.Discard} // a pipe, not a file
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			err := cmd.Run()
+			if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || !exit.Exited() || strings.Contains(stderr.String(), "panic")) {
+				t.Errorf("%s of %s: %v: %s", verb, name, err, &stderr)
+				continue
+			}
+			// What this process takes counts, too: the other one begins as it.
+			taken := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			if t.Logf("%s of %s: %d MiB, %v", verb, name, taken>>10, cmd.ProcessState); taken > limit {
+				t.Errorf("%s of %s took %d MiB of memory", verb, name, taken>>10)
+			}
+			os.RemoveAll(cmd.Dir) // for its space; what is left is removed with the test
+		}
+	}
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// hostileFiles are what somebody could send. What is large is written in pieces
+// and stays small on disk, as far as it can be.
+var hostileFiles = map[string]func(io.Writer) error{
+	"largest chunks": func(w io.Writer) error {
+		return writeChunks(w, capfile.Zstd, capfile.Fastest, 24, false)
+	},
+	"largest stored chunks": func(w io.Writer) error {
+		return writeChunks(w, capfile.Zstd, capfile.Stored, 4, true)
+	},
+	"largest plain chunks": func(w io.Writer) error {
+		return writeChunks(w, capfile.Plain, capfile.Stored, 4, true)
+	},
+	"index that claims 4 GiB": func(w io.Writer) error {
+		var b bytes.Buffer
+		if err := writeChunks(&b, capfile.Plain, capfile.Stored, 1, false); err != nil {
+			return err
+		}
+		binary.LittleEndian.PutUint32(b.Bytes()[b.Len()-4:], 0xfffffff0)
+		_, err := w.Write(b.Bytes())
+		return err
+	},
+	"largest window of RLE blocks": func(w io.Writer) error {
+		head := pcapHeader()
+		b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3} // window of 128 MiB (RFC 8878 §3.1.1.1.2)
+		b = append(b, byte(len(head)<<3), byte(len(head)>>5), 0)
+		b = append(b, head...)
+		for range 2048 { // 128 KiB each: empty records
+			b = append(b, 1<<1, 0, 128<<10>>13, 0)
+		}
+		_, err := w.Write(append(b, 1, 0, 0))
+		return err
+	},
+	"gzip bomb": func(w io.Writer) error {
+		z := gzip.NewWriter(w)
+		return errors.Join(writeBomb(z, pcapHeader(), make([]byte, 1<<20), 128), z.Close())
+	},
+	"interfaces without end": func(w io.Writer) error {
+		idb := binary.LittleEndian.AppendUint32(nil, 1) // an Interface Description Block
+		idb = append(idb, 20, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0)
+		return writeZstd(w, sectionHeader(nil), bytes.Repeat(idb, 50_000), 100)
+	},
+	"comments of 16 MiB": func(w io.Writer) error {
+		comment := append([]byte{1, 0, 0xfc, 0xff}, bytes.Repeat([]byte{'x'}, 0xfffc)...)
+		return writeZstd(w, nil, sectionHeader(bytes.Repeat(comment, 255)), 8)
+	},
+	"blocks of 16 MiB": func(w io.Writer) error {
+		b := make([]byte, 16<<20)
+		binary.LittleEndian.PutUint32(b, 0x0bad)
+		binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+		binary.LittleEndian.PutUint32(b[len(b)-4:], uint32(len(b)))
+		return writeZstd(w, sectionHeader(nil), b, 16)
+	},
+	"packet of 4 GiB": func(w io.Writer) error {
+		b := sectionHeader(nil)
+		b = append(b, 1, 0, 0, 0, 20, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0)
+		b = append(b, 6, 0, 0, 0, 64, 0, 0, 0)                                    // Enhanced Packet Block
+		b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff) // captured length
+		b = append(b, make([]byte, 64-24-4)...)
+		_, err := w.Write(append(b, 64, 0, 0, 0))
+		return err
+	},
+	"record of 4 GiB": func(w io.Writer) error {
+		b := append(pcapHeader(), 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+		_, err := w.Write(append(b, make([]byte, 1<<20)...))
+		return err
+	},
+}
+
+// writeChunks writes a capture of the longest chunks there can be.
+func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks int, random bool) error {
+	out, err := capfile.NewWriter(growing{w}, capfile.Config{Form: form, WindowBytes: 8 << 20})
+	if err != nil {
+		return err
+	}
+	z := capfile.NewCompressor(8 << 20)
+	const packet = 200_000
+	for i := range chunks {
+		c := &capfile.Chunk{Buf: make([]byte, capfile.MarkLen+capfile.MaxChunkLen)}
+		at := capfile.MarkLen
+		for at+packet+pcapng.PacketOverhead <= len(c.Buf) {
+			block := c.Buf[at:]
+			block[pcapng.PacketHeaderLen] = 0x45
+			if random {
+				r := rand.New(rand.NewPCG(uint64(at), uint64(i)))
+				for j := 20; j < packet; j += 8 {
+					binary.LittleEndian.PutUint64(block[pcapng.PacketHeaderLen+j:], r.Uint64())
+				}
+			}
+			stamp := int64(i+1) * 1e9
+			at += pcapng.PutPacket(block, packet, packet, stamp)
+			c.Add(stamp, packet)
+		}
+		c.Buf = c.Buf[:at]
+		if c.Hash(); form == capfile.Zstd {
+			if err := z.Compress(c, m, make([]byte, 0, capfile.EncodedCap(at))); err != nil {
+				return err
+			}
+		}
+		if err := out.WriteChunk(c); err != nil {
+			return err
+		}
+	}
+	return out.Close(capfile.End{})
+}
+
+// growing is a capfile.File that is only written.
+type growing struct{ io.Writer }
+
+func (growing) Truncate(int64) error { return errors.ErrUnsupported }
+
+func writeZstd(w io.Writer, head, again []byte, times int) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeBomb(z, head, again, times), z.Close())
+}
+
+func writeBomb(w io.Writer, head, again []byte, times int) error {
+	_, err := w.Write(head)
+	for range times {
+		if err == nil {
+			_, err = w.Write(again)
+		}
+	}
+	return err
+}
+
+// sectionHeader is a pcapng Section Header Block with these options.
+func sectionHeader(options []byte) []byte {
+	le := binary.LittleEndian
+	length := uint32(28 + len(options))
+	b := le.AppendUint32(nil, 0x0a0d0d0a)
+	b = le.AppendUint32(b, length)
+	b = le.AppendUint32(b, 0x1a2b3c4d)
+	b = append(b, 1, 0, 0, 0)
+	b = append(b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	return le.AppendUint32(append(b, options...), length)
+}
