@@ -61,7 +61,15 @@ func (c *Chunk) Content() []byte { return c.Buf[MarkLen:] }
 type Compressor struct {
 	windowBytes int
 	encoders    [methods]*zstd.Encoder
+	// plain is an encoder of level Fastest that leaves literals as they are.
+	plain    *zstd.Encoder
+	forPlain int // how many chunks still go to it
 }
+
+// plainRun is how many chunks have their literals left as they are, after one
+// whose literals entropy coding could not make smaller: those of encrypted
+// packets. To try costs a quarter of the time of compressing such.
+const plainRun = 15
 
 // NewCompressor returns a Compressor for files with that window, see
 // WindowBytes; 0: 1 MiB.
@@ -109,19 +117,30 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 		return nil
 	}
 	c.Method = m
-	if z.encoders[m] == nil {
+	usePlain := m == Fastest && z.forPlain > 0
+	encoder := &z.encoders[m]
+	if usePlain {
+		encoder = &z.plain
+	}
+	if *encoder == nil {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)),
-			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false),
+			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false), zstd.WithNoEntropyCompression(usePlain),
 			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			return fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
 		}
-		z.encoders[m] = e
+		*encoder = e
 	}
-	frame := z.encoders[m].EncodeAll(content, buf[:MarkLen])
-	blocks, err := joinable(frame[MarkLen:])
+	frame := (*encoder).EncodeAll(content, buf[:MarkLen])
+	blocks, rawLiterals, err := joinable(frame[MarkLen:])
 	if err != nil {
 		return fmt.Errorf("compress a chunk of %d bytes: %w", len(content), err)
+	}
+	switch {
+	case usePlain:
+		z.forPlain--
+	case m == Fastest && rawLiterals:
+		z.forPlain = plainRun
 	}
 	// The mark overwrites the frame's header. The empty block is for zstd(1),
 	// which of a file that is cut where the last block ends drops up to 128 KiB

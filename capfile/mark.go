@@ -116,19 +116,21 @@ func putMark(b []byte, f Form, e *Entry) {
 
 // joinable takes the zstd frame at the start of frame apart: it returns where
 // its blocks begin, after clearing the last-block bit of the last one, so that
-// they can stand after a mark in a longer frame. The frame has to be whole,
-// with neither checksum nor dictionary, and nothing after it.
-func joinable(frame []byte) (blocks int, err error) {
+// they can stand after a mark in a longer frame, and whether entropy coding has
+// done nothing for the literals of any block. The frame has to be whole, with
+// neither checksum nor dictionary, and nothing after it.
+func joinable(frame []byte) (blocks int, rawLiterals bool, err error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
-		return 0, fmt.Errorf("zstd frame header: %w", err)
+		return 0, false, fmt.Errorf("zstd frame header: %w", err)
 	}
 	if h.Skippable || h.HasCheckSum || h.DictionaryID != 0 {
-		return 0, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
+		return 0, false, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
 	}
+	rawLiterals = true
 	for at := h.HeaderSize; ; {
 		if len(frame)-at < zstdBlockHeaderLen {
-			return 0, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
+			return 0, false, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
 		}
 		v := int(frame[at]) | int(frame[at+1])<<8 | int(frame[at+2])<<16
 		size := v >> 3
@@ -136,12 +138,16 @@ func joinable(frame []byte) (blocks int, err error) {
 			size = 1
 		}
 		next := at + zstdBlockHeaderLen + size
+		// Literals_Block_Type (RFC 8878 §3.1.1.3.1.1): the lower bits of the first byte.
+		if v&6 == 2<<1 && next <= len(frame) && size > 0 && frame[at+zstdBlockHeaderLen]&3 > 1 {
+			rawLiterals = false
+		}
 		if v&zstdBlockLast != 0 {
 			if next != len(frame) {
-				return 0, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
+				return 0, false, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
 			}
 			frame[at] &^= zstdBlockLast
-			return h.HeaderSize, nil
+			return h.HeaderSize, rawLiterals, nil
 		}
 		at = next
 	}

@@ -328,21 +328,26 @@ func FuzzReadIndex(f *testing.F) {
 }
 
 func BenchmarkCompress(b *testing.B) {
-	content, count := packets(b, 1<<20, fills(1)["text"])
+	for m := range methods {
+		benchmarkCompress(b, m.String(), m, "text")
+	}
+	benchmarkCompress(b, "noise", Fastest, "random")
+}
+
+func benchmarkCompress(b *testing.B, name string, m Method, fill string) {
+	content, count := packets(b, 1<<20, fills(1)[fill])
 	c := newChunk(content, count)
 	buf := make([]byte, 0, EncodedCap(len(content)))
-	for m := range methods {
-		b.Run(m.String(), func(b *testing.B) {
-			z := NewCompressor(1 << 20)
-			b.SetBytes(int64(len(content)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := z.Compress(c, m, buf); err != nil {
-					b.Fatal(err)
-				}
+	b.Run(name, func(b *testing.B) {
+		z := NewCompressor(1 << 20)
+		b.SetBytes(int64(len(content)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := z.Compress(c, m, buf); err != nil {
+				b.Fatal(err)
 			}
-		})
-	}
+		}
+	})
 }
 
 // BenchmarkEncodeAll is what klauspost's encoder alone takes for the same.
