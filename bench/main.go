@@ -16,7 +16,8 @@
 // load), readback_linux.go (what is in its file), quiet_linux.go, bisect_linux.go,
 // size_linux.go, replay_linux.go (what else is measured); limits_linux.go,
 // plain_linux.go, hold_linux.go (parts that run by themselves); table.go,
-// targets_linux.go, plot.go, document.go and publish_linux.go (output).
+// targets_linux.go, machine_linux.go, plot.go, document.go and publish_linux.go
+// (output).
 package main
 
 import (

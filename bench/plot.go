@@ -16,10 +16,10 @@ type bar struct {
 
 // Lengths in the plot, in pixels.
 const (
-	plotWidth  = 780
+	plotWidth  = 800
 	plotTop    = 64
 	plotRow    = 26
-	plotLabels = 120                        // width of the names
+	plotLabels = 136                        // width of the names
 	plotCPU    = 330                        // width of the longest bar of CPU
 	plotDisk   = 130                        // and of bytes
 	plotDiskAt = plotLabels + plotCPU + 130 // behind the longest bar there is a number and what was lost

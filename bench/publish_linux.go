@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
-	"strings"
 )
 
 // publish prints the tables, and puts them into the files that are asked for.
@@ -58,7 +55,7 @@ func (b *bench) print(ctx context.Context, w io.Writer, r results) {
 	printCells(w, lines)
 
 	fmt.Fprint(w, "\n### Machine\n\n")
-	for _, line := range machine(ctx) {
+	for _, line := range append(machine(ctx), "load average before: "+b.busy) {
 		fmt.Fprintf(w, "- %s\n", line)
 	}
 }
@@ -75,46 +72,6 @@ func (r results) printSummary(w io.Writer) {
 }
 
 func percentLost(kept float64) string { return digits(1)(100*(1-kept)) + " %" }
-
-// machine says what was measured on, and with which versions.
-func machine(ctx context.Context) []string {
-	lines := []string{
-		fmt.Sprintf("%s, %d CPUs, %s", cpuModel(), runtime.NumCPU(), runtime.GOARCH),
-		"Linux " + kernelVersion(),
-		runtime.Version(),
-	}
-	for _, tool := range []string{"tcpdump", "zstd", "dumpcap", "netsniff-ng"} {
-		// netsniff-ng tells its version, and then fails.
-		out, err := exec.CommandContext(ctx, tool, "--version").CombinedOutput()
-		if len(out) == 0 {
-			lines = append(lines, fmt.Sprintf("%s: %v", tool, err))
-			continue
-		}
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		lines = append(lines, strings.Trim(line, "* "))
-	}
-	return lines
-}
-
-func cpuModel() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown CPU"
-	}
-	_, rest, _ := strings.Cut(string(info), "model name")
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.TrimLeft(line, "\t: ")
-}
-
-// kernelVersion leaves out what stands behind the number: it can name a host.
-func kernelVersion() string {
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return "of unknown version"
-	}
-	version, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-")
-	return version
-}
 
 // bars are the recordings that everybody makes.
 func (r results) bars() (all []bar) {

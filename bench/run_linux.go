@@ -20,6 +20,7 @@ type bench struct {
 	self        string // this program
 	tunrec      string // the tunrec that it has built
 	contestants []contestant
+	busy        string // load average of the machine before anything is measured
 }
 
 // results are the rows of all tables.
@@ -46,7 +47,7 @@ func run(ctx context.Context, c config, w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{config: c, dir: dir}
+	b := &bench{config: c, dir: dir, busy: loadAverage()}
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}

@@ -34,12 +34,14 @@ func (r results) targets() []target {
 	late := func(who string, perSecond int, quantile float64) float64 {
 		return middle(valuesOf(r.clocks, clockName(who, perSecond), func(m recording) float64 { return m.lateBy(quantile) }))
 	}
+	sent := middle(valuesOf(r.recordings, recordName(rotatingLabel, common), recording.rate))
 	lost := largest(valuesOf(r.recordings, recordName(rotatingLabel, common), recording.lost))
 	wakeUps := largest(valuesOf(r.quiets, quietName(tunrecZstd), quiet.wakeUpRate))
 	readable := largest(valuesOf(r.quiets, quietName(tunrecZstd), func(q quiet) float64 { return q.after(1) }))
 
 	return []target{
 		atMost("packets lost in 22 s at 500k/s of 100 bytes, zstd, a new file every 10 s", 0, lost),
+		atLeast("packets/s that were sent there", 0.95*float64(common.perSecond), sent),
 		atLeast("the plain loop's own CPU there / tunrec's", 2,
 			record(plainLoop, common, recording.recorderCPU)/record(tunrecZstd, common, recording.recorderCPU)),
 		atMost("sum of CPU at 500k/s of 100 bytes, zstd / tcpdump|zstd -1", 0.9, sum(tunrecZstd, tcpdumpZstd, common)),
