@@ -45,34 +45,45 @@ func ParseUser(s string) (User, error) {
 
 // LookupUser reads USER[:GROUP], names or numbers; the group is else the user's
 // own. UID:GID need not be in the machine's list of users: a container has few.
-func LookupUser(s string) (u User, err error) {
+func LookupUser(s string) (User, error) {
 	name, group, hasGroup := strings.Cut(s, ":")
-	uid, uidErr := parseID(name)
-	gid, gidErr := parseID(group)
+	u, err := lookupAccount(name)
+	uid, idErr := parseID(name)
+	switch {
+	case err != nil && idErr == nil && hasGroup:
+		u = User{UID: uid}
+	case err != nil && idErr == nil:
+		return User{}, fmt.Errorf("%w: with a number write its group, too, as in %d:%d", err, uid, uid)
+	case err != nil || !hasGroup:
+		return u, err
+	}
+	u.GID, err = lookupGroup(group)
+	return u, err
+}
+
+func lookupAccount(name string) (User, error) {
 	account, err := user.Lookup(name)
 	if err != nil {
 		account, err = user.LookupId(name)
 	}
-	switch {
-	case err == nil:
-		u.Name = account.Username
-		uid, uidErr = parseID(account.Uid)
-		if !hasGroup {
-			gid, gidErr = parseID(account.Gid)
-		}
-	case uidErr == nil && !hasGroup:
-		return User{}, fmt.Errorf("there is no user %q: with a number write its group, too, as in %d:%d", name, uid, uid)
-	case uidErr != nil:
+	if err != nil {
 		return User{}, fmt.Errorf("there is no user %q", name)
 	}
-	if g, err := user.LookupGroup(group); err == nil {
-		gid, gidErr = parseID(g.Gid)
-	}
-	if hasGroup && gidErr != nil {
-		return User{}, fmt.Errorf("there is no group %q", group)
-	}
-	u.UID, u.GID = uid, gid
+	u := User{Name: account.Username}
+	var uidErr, gidErr error
+	u.UID, uidErr = parseID(account.Uid)
+	u.GID, gidErr = parseID(account.Gid)
 	return u, errors.Join(uidErr, gidErr)
+}
+
+func lookupGroup(name string) (gid int, err error) {
+	if g, err := user.LookupGroup(name); err == nil {
+		return parseID(g.Gid)
+	}
+	if gid, err = parseID(name); err != nil {
+		return 0, fmt.Errorf("there is no group %q", name)
+	}
+	return gid, nil
 }
 
 // parseID leaves out the last number, which means none to the system.
