@@ -93,7 +93,7 @@ func Run(ctx context.Context, files []*File, f capfile.File, format Format, o Op
 	if x.out, err = newOutput(f, format, window); err != nil {
 		return Result{}, fmt.Errorf("write the header: %w", err)
 	}
-	loaded := parallel(x.inOrder(files), (*piece).weight, x.load)
+	loaded := parallel(x.inOrder(slices.DeleteFunc(slices.Clone(files), x.misses)), (*piece).weight, x.load)
 	prepared := parallel(x.packed(loaded), (*piece).weight, x.prepare)
 	for p := range prepared {
 		err := p.err
@@ -154,6 +154,11 @@ func (o *Options) has(t int64) bool {
 // touches tells whether a part of the range lies between two times.
 func (o *Options) touches(earliest, latest int64) bool {
 	return latest >= o.From && (earliest < o.To || o.To == math.MaxInt64)
+}
+
+// misses tells whether the file says that it has nothing of the range.
+func (o *Options) misses(f *File) bool {
+	return f.Foreign == nil && f.Info.Packets > 0 && !o.touches(f.Info.First, f.Info.Last)
 }
 
 // Section describes files together: in each field what they all say or, where

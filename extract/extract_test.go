@@ -290,6 +290,29 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestFilesOutside: of a series, files without a packet in the range are not
+// opened.
+func TestFilesOutside(t *testing.T) {
+	packets := run(0, 300, begin, 1e6)
+	var names []string
+	for chunk := range slices.Chunk(packets, 100) {
+		names = append(names, making{}.record(t, chunk))
+	}
+	files := inspect(t, names...)
+	for _, outside := range []string{names[0], names[2]} {
+		if err := os.Remove(outside); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Everything
+	o.From, o.To = packets[100].unixNano, packets[200].unixNano
+	o.Damaged = func(err error) { t.Error(err) }
+	result, err := Run(t.Context(), files, &memFile{}, zstdFormat, o)
+	if err != nil || result.Packets != 100 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 // TestProgress: what is said to be read grows to what packets take of the file.
 func TestProgress(t *testing.T) {
 	packets := run(0, 3000, begin, 1e6)
