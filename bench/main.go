@@ -15,7 +15,8 @@
 // memory_linux.go (a measured process); record_linux.go (one recording under
 // load), readback_linux.go (what is in its file), quiet_linux.go, bisect_linux.go,
 // size_linux.go, replay_linux.go (what else is measured); limits_linux.go,
-// plain_linux.go, hold_linux.go (parts that run by themselves); table.go,
+// plain_linux.go, hold_linux.go (parts that run by themselves), reading_linux.go
+// (reading a large capture back: go run ./bench reading 10GB); table.go,
 // targets_linux.go, machine_linux.go, plot.go, document.go and publish_linux.go
 // (output).
 package main
@@ -83,7 +84,7 @@ func command() (err error) {
 
 // parts are the pieces of the rig that run in a process of their own, so that
 // it can be measured: bench NAME ARGUMENT.
-var parts = map[string]func(arg string) error{"bare": bare, "encode": encode, "hold": hold, "plain": plain}
+var parts = map[string]func(arg string) error{"bare": bare, "encode": encode, "hold": hold, "plain": plain, "reading": reading}
 
 func arg(i int) string {
 	if i < len(os.Args) {

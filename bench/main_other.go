@@ -15,3 +15,4 @@ func bare(string) error                            { return errUnsupported }
 func encode(string) error                          { return errUnsupported }
 func hold(string) error                            { return errUnsupported }
 func plain(string) error                           { return errUnsupported }
+func reading(string) error                         { return errUnsupported }
