@@ -27,11 +27,11 @@ const extcapName = "tunrec"
 // withExtcap puts the command's name into the arguments of a call by
 // Wireshark, which has none: --extcap-interfaces --extcap-version=4.0.
 func withExtcap(args []string) []string {
-	asked := slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--extcap-") })
-	if !asked || args[1] == "extcap" {
-		return args
+	asked := func(a string) bool { return strings.HasPrefix(a, "--extcap-") }
+	if len(args) > 1 && strings.HasPrefix(args[1], "--") && slices.ContainsFunc(args, asked) {
+		return slices.Insert(slices.Clone(args), 1, "extcap")
 	}
-	return slices.Insert(slices.Clone(args), 1, "extcap")
+	return args
 }
 
 // extcapArgument is a flag of record that Wireshark's dialog has, too.
