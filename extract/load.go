@@ -3,6 +3,7 @@ package extract
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/pcapng"
@@ -37,15 +38,33 @@ type memory struct {
 	buffer  capfile.Buffer
 	slab    []byte // of packets that are put together here
 	encoded []byte // what they are compressed into
+	large   bool   // it was taken for an uncommonly large chunk
 }
 
-var memories = sync.Pool{New: func() any { return new(memory) }}
+var (
+	memories = sync.Pool{New: func() any { return new(memory) }}
+	// spare is that of the last large chunk, for the next one: there is one at a
+	// time, and garbage of its size would pile up before it is collected.
+	spare atomic.Pointer[memory]
+)
 
-// free gives the memory of a piece back, unless it has grown for an uncommonly
-// large chunk.
-func (p *piece) free() {
+// take gets the memory to load a piece into.
+func (p *piece) take() {
 	const common = 2*frameBytes + capfile.MarkLen*2
-	if p.memory != nil && p.weight() <= common {
+	if p.weight() <= common {
+		p.memory = memories.Get().(*memory)
+	} else if p.memory = spare.Swap(nil); p.memory == nil {
+		p.memory = &memory{large: true}
+	}
+}
+
+// free gives the memory of a piece back.
+func (p *piece) free() {
+	switch {
+	case p.memory == nil:
+	case p.memory.large:
+		spare.Store(p.memory)
+	default:
 		memories.Put(p.memory)
 	}
 	p.memory, p.chunk = nil, nil
@@ -63,7 +82,7 @@ func (p *piece) weight() int64 {
 // for.
 func (x *extraction) load(p *piece) *piece {
 	if p.reader != nil {
-		p.memory = memories.Get().(*memory)
+		p.take()
 		p.chunk, p.err = p.reader.LoadChunk(p.entry, &p.memory.buffer)
 		x.release(p.reader)
 		p.reader = nil
