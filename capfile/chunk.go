@@ -69,7 +69,10 @@ type Compressor struct {
 // plainRun is how many chunks have their literals left as they are, after one
 // whose literals entropy coding could not make smaller: those of encrypted
 // packets. To try costs a quarter of the time of compressing such.
-const plainRun = 15
+const (
+	plainRun   = 15
+	plainLeast = 64 << 10 // bytes of literals in such a chunk: fewer prove nothing
+)
 
 // NewCompressor returns a Compressor for files with that window, see
 // WindowBytes; 0: 1 MiB.
@@ -139,7 +142,7 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	switch {
 	case usePlain:
 		z.forPlain--
-	case m == Fastest && rawLiterals:
+	case m == Fastest && rawLiterals >= plainLeast:
 		z.forPlain = plainRun
 	}
 	// The mark overwrites the frame's header. The empty block is for zstd(1),

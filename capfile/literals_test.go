@@ -14,11 +14,11 @@ func TestLiteralsOfNoise(t *testing.T) {
 	chunk := func(fill string) *Chunk {
 		const packetBytes = 500
 		var all []byte
-		for range 80 {
+		for range 200 {
 			blocks, _ := packets(t, packetBytes, contents[fill])
 			all = append(all, blocks...)
 		}
-		return newChunk(all, 80)
+		return newChunk(all, 200)
 	}
 	d, err := zstd.NewReader(nil)
 	if err != nil {
@@ -52,5 +52,12 @@ func TestLiteralsOfNoise(t *testing.T) {
 	}
 	if worse == 0 || worse > plainRun {
 		t.Errorf("%d chunks of text had their literals left as they are", worse)
+	}
+	for _, little := range []*Chunk{newChunk(packets(t, 500, contents["random"])), newChunk(packets(t, 1<<20, contents["zero"]))} {
+		z := NewCompressor(0)
+		stored(z, little)
+		if c := chunk("text"); stored(z, c) != stored(NewCompressor(0), c) {
+			t.Errorf("%d bytes with few literals decided about the next chunk", len(little.Content()))
+		}
 	}
 }

@@ -116,21 +116,21 @@ func putMark(b []byte, f Form, e *Entry) {
 
 // joinable takes the zstd frame at the start of frame apart: it returns where
 // its blocks begin, after clearing the last-block bit of the last one, so that
-// they can stand after a mark in a longer frame, and whether entropy coding has
-// done nothing for the literals of any block. The frame has to be whole, with
-// neither checksum nor dictionary, and nothing after it.
-func joinable(frame []byte) (blocks int, rawLiterals bool, err error) {
+// they can stand after a mark in a longer frame, and how many bytes of literals
+// entropy coding could do nothing for, 0 where it could for some. The frame has
+// to be whole, with neither checksum nor dictionary, and nothing after it.
+func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
-		return 0, false, fmt.Errorf("zstd frame header: %w", err)
+		return 0, 0, fmt.Errorf("zstd frame header: %w", err)
 	}
 	if h.Skippable || h.HasCheckSum || h.DictionaryID != 0 {
-		return 0, false, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
+		return 0, 0, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
 	}
-	rawLiterals = true
+	coded := false
 	for at := h.HeaderSize; ; {
 		if len(frame)-at < zstdBlockHeaderLen {
-			return 0, false, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
+			return 0, 0, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
 		}
 		v := int(frame[at]) | int(frame[at+1])<<8 | int(frame[at+2])<<16
 		size := v >> 3
@@ -138,17 +138,46 @@ func joinable(frame []byte) (blocks int, rawLiterals bool, err error) {
 			size = 1
 		}
 		next := at + zstdBlockHeaderLen + size
-		// Literals_Block_Type (RFC 8878 §3.1.1.3.1.1): the lower bits of the first byte.
-		if v&6 == 2<<1 && next <= len(frame) && size > 0 && frame[at+zstdBlockHeaderLen]&3 > 1 {
-			rawLiterals = false
+		if next <= len(frame) {
+			raw, ok := literals(v&6>>1, frame[at+zstdBlockHeaderLen:next])
+			rawLiterals += raw
+			coded = coded || !ok
 		}
 		if v&zstdBlockLast != 0 {
 			if next != len(frame) {
-				return 0, false, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
+				return 0, 0, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
 			}
 			frame[at] &^= zstdBlockLast
+			if coded {
+				rawLiterals = 0
+			}
 			return h.HeaderSize, rawLiterals, nil
 		}
 		at = next
+	}
+}
+
+// literals returns how many bytes of literals a block of that type holds as they
+// are (RFC 8878 §3.1.1.3.1.1), and whether it holds no others.
+func literals(blockType int, block []byte) (raw int, ok bool) {
+	switch {
+	case blockType == 0: // Raw_Block
+		return len(block), true
+	case blockType == 1 || len(block) < 3: // RLE_Block, or too short for literals that matter
+		return 0, true
+	}
+	switch kind, size := block[0]&3, int(block[0])|int(block[1])<<8|int(block[2])<<16; {
+	case kind > 1: // Compressed_Literals_Block, Treeless_Literals_Block
+		return 0, false
+	case kind == 1: // RLE_Literals_Block
+		return 0, true
+	default:
+		switch size >> 2 & 3 { // Size_Format
+		case 1:
+			return size & 0xffff >> 4, true
+		case 3:
+			return size >> 4, true
+		}
+		return size & 0xff >> 3, true
 	}
 }

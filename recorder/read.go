@@ -71,10 +71,14 @@ func (rd *reader) run() error {
 		if q := rd.requests.Load(); q != 0 && rd.handle(q) {
 			return nil
 		}
+		if rd.pending.received >= publishEvery {
+			rd.keepUp()
+		}
 		if rd.slab == nil {
 			rd.start(rd.take())
 		}
 		if rd.slab == nil && rd.Buffered {
+			rd.askForQueue()
 			continue // take has waited
 		}
 		n, origLen, unixNano, err := rd.Source.Next(rd.room(), rd.Filter)
@@ -85,7 +89,9 @@ func (rd *reader) run() error {
 				return nil
 			}
 		case origLen > 0:
-			rd.reject()
+			rd.pending.received++
+			rd.pending.filtered++
+			rd.place.filtered++
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -136,7 +142,7 @@ func (rd *reader) room() []byte {
 
 // accept makes a block of the packet that was read into room.
 func (rd *reader) accept(n, origLen int, unixNano int64) {
-	rd.receive()
+	rd.pending.received++
 	s := rd.slab
 	if s == nil {
 		rd.discard()
@@ -152,22 +158,6 @@ func (rd *reader) accept(n, origLen int, unixNano int64) {
 	if rd.at >= rd.full || rd.recorded == rd.sealAt {
 		rd.seal()
 	}
-}
-
-// receive counts a packet, whatever becomes of it.
-func (rd *reader) receive() {
-	rd.pending.received++
-	if rd.pending.received >= publishEvery {
-		rd.publish()
-		rd.askForQueue()
-	}
-}
-
-// reject counts a packet that the capture filter has thrown away.
-func (rd *reader) reject() {
-	rd.receive()
-	rd.pending.filtered++
-	rd.place.filtered++
 }
 
 // discard counts a packet that no slab was free for.
@@ -223,16 +213,7 @@ func (rd *reader) pause() error {
 	case rd.slab == nil:
 		timeout = scratchPoll
 	case rd.at > capfile.MarkLen:
-		now := time.Now()
-		if rd.since.IsZero() {
-			rd.since = now
-		}
-		timeout = max(0, rd.since.Add(rd.FlushInterval).Sub(now))
-		// While slabs wait to be written, sealing one early would use up
-		// slabs and make nothing readable sooner.
-		if busy := len(rd.pool.free) < rd.Slabs/2; timeout == 0 && busy {
-			timeout = scratchPoll
-		} else if timeout == 0 {
+		if timeout = rd.untilSeal(); timeout == 0 {
 			rd.seal()
 			return nil
 		}
@@ -250,6 +231,33 @@ func (rd *reader) pause() error {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	return nil
+}
+
+// keepUp does what a pause does, for a source that never pauses.
+func (rd *reader) keepUp() {
+	rd.publish()
+	rd.askForQueue()
+	if rd.slab != nil && rd.at > capfile.MarkLen && rd.untilSeal() == 0 {
+		rd.seal()
+	}
+	if left, ok := rd.left(); ok && left <= 0 {
+		rd.expire()
+	}
+}
+
+// untilSeal returns how long packets may still be added to those in the slab.
+func (rd *reader) untilSeal() time.Duration {
+	now := time.Now()
+	if rd.since.IsZero() {
+		rd.since = now
+	}
+	left := max(0, rd.since.Add(rd.FlushInterval).Sub(now))
+	// While slabs wait to be written, sealing one early would use up slabs and
+	// make nothing readable sooner.
+	if left == 0 && len(rd.pool.free) < rd.Slabs/2 {
+		return scratchPoll
+	}
+	return left
 }
 
 // seal hands the slab on, if it holds anything. Both channels have room for

@@ -70,7 +70,13 @@ func New(c Config) (*Recorder, error) {
 // A done ctx is a stop, not an error: Run reads what the device still holds,
 // DrainMax packets at the most.
 func (r *Recorder) Run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, r.stop)()
+	stopped := make(chan struct{})
+	noStop := context.AfterFunc(ctx, func() { defer close(stopped); r.stop() })
+	defer func() {
+		if !noStop() {
+			<-stopped
+		}
+	}()
 
 	var all sync.WaitGroup
 	var readErr, writeErr error
