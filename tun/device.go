@@ -109,13 +109,14 @@ func (d *Device) broken(doing string, err error) error {
 // Wake implements Ingest.
 func (d *Device) Wake() { d.poll.wake() }
 
-// Drops implements Ingest. On Linux it is the growth of the device's tx_dropped
-// and exact; on macOS that of ifm_snd_drops and ifi_oerrors, a lower bound.
+// Drops implements Ingest. On Linux it is the growth of the device's tx_dropped,
+// or with a ring what found no room there and what was lost on the way; on macOS
+// that of ifm_snd_drops and ifi_oerrors, a lower bound.
 //
-// With a ring it is what found no room there, what was lost on the way, and what
-// the queueing discipline dropped, where several senders at once fill it. It is
-// a lower bound then, because one drop there may be of many packets that a
-// sender handed over as one (UDP_SEGMENT, TCP), and else exact.
+// On Linux, what the queueing discipline drops is added, where several senders at
+// once fill that of a device with a ring, or of one that was there before. The sum
+// is a lower bound then, because one drop there may be of many packets that a
+// sender handed over as one (UDP_SEGMENT, TCP); else it is exact.
 func (d *Device) Drops() (n uint64, exact bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -131,8 +132,8 @@ func (d *Device) Drops() (n uint64, exact bool, err error) {
 
 // Settle waits until the device has been given what senders have already handed
 // to the kernel, limit at the most. Before the last packets are read, that is
-// what makes sure of them: where several senders meet at a device with a ring,
-// packets wait in its queueing discipline. Without a ring it does nothing.
+// what makes sure of them: where several senders meet, packets may wait in its
+// queueing discipline (Linux; it does nothing elsewhere).
 // Calls of Drops and Close wait for it.
 func (d *Device) Settle(limit time.Duration) error {
 	d.mu.Lock()

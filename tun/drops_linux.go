@@ -8,22 +8,51 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkDrops reads the tx_dropped of a device by RTM_GETLINK, on a socket that
-// stays in the network namespace it was opened in and needs no privilege.
+// linkDrops adds up where a device loses packets: its tx_dropped and what its
+// queueing discipline drops, which is missing there. Both are read by netlink, on
+// a socket that stays in the network namespace it was opened in and needs no
+// privilege.
 type linkDrops struct {
 	nl    *netlink.Handle
 	index int
 	base  uint64 // tx_dropped at open
+
+	queue   uint64 // dropped by queueing disciplines since
+	counter uint32 // of the present one, when last read
 }
 
 func newLinkDrops(nl *netlink.Handle, index int) (*linkDrops, error) {
 	base, err := txDropped(nl, index)
-	return &linkDrops{nl, index, base}, err
+	if err != nil {
+		return nil, err
+	}
+	queue, err := rootQueue(nl, index)
+	return &linkDrops{nl: nl, index: index, base: base, counter: queue.Drops}, err
 }
 
+// count is exact where no queueing discipline has dropped anything: what it
+// counts as one may be many packets (see Device.Drops).
 func (l *linkDrops) count() (n uint64, exact bool, err error) {
 	now, err := txDropped(l.nl, l.index)
-	return now - l.base, true, err
+	if err != nil {
+		return 0, false, err
+	}
+	queue, err := l.queued()
+	return now - l.base + queue, queue == 0, err
+}
+
+// queued counts what queueing disciplines have dropped.
+func (l *linkDrops) queued() (uint64, error) {
+	queue, err := rootQueue(l.nl, l.index)
+	if err != nil {
+		return 0, err
+	}
+	if queue.Drops < l.counter { // somebody has put another in its place
+		l.counter = 0
+	}
+	l.queue += uint64(queue.Drops - l.counter)
+	l.counter = queue.Drops
+	return l.queue, nil
 }
 
 func (l *linkDrops) close() { l.nl.Close() }
@@ -40,41 +69,30 @@ func txDropped(nl *netlink.Handle, index int) (uint64, error) {
 	return stats.TxDropped, nil
 }
 
-// ringDrops adds up where a device with a ring loses packets. Its tx_dropped
-// counts those that the program was given, too, which are taken off.
+// ringDrops are those of a device with a ring. Its tx_dropped counts what the
+// program was given, too, which is taken off.
 type ringDrops struct {
 	*linkDrops
-	ring *ring
-
-	before  uint64 // the most that was known to be lost before the program
-	queue   uint64 // dropped by queueing disciplines
-	counter uint32 // of the present one, when last read
+	ring   *ring
+	before uint64 // the most that was known to be lost before the program
 }
 
 func (d *ringDrops) count() (n uint64, exact bool, err error) {
 	// In this order, a packet on its way counts as seen before it is dropped.
-	dropped, _, err := d.linkDrops.count()
+	dropped, err := txDropped(d.nl, d.index)
 	if err != nil {
 		return 0, false, err
 	}
 	seen, lost := d.ring.counted()
-	if dropped > seen {
+	if dropped -= d.base; dropped > seen {
 		d.before = max(d.before, dropped-seen)
 	}
-	queue, err := rootQueue(d.nl, d.index)
-	if err != nil {
-		return 0, false, err
-	}
-	if queue.Drops < d.counter { // somebody has put another in its place
-		d.counter = 0
-	}
-	d.queue += uint64(queue.Drops - d.counter)
-	d.counter = queue.Drops
-	return lost + d.before + d.queue, d.queue == 0, nil
+	queue, err := d.queued()
+	return lost + d.before + queue, queue == 0, err
 }
 
 // settle implements Device.Settle.
-func (d *ringDrops) settle(limit time.Duration) error {
+func (d *linkDrops) settle(limit time.Duration) error {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		queue, err := rootQueue(d.nl, d.index)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/tunrec/tunrec/capfile"
@@ -50,6 +51,9 @@ func record(ctx context.Context, name, pair string, packets uint64) error {
 		return err
 	}
 	defer device.Close()
+	if device.Buffered() { // one more for its reader, see tun.Config.Ingest
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 
 	rec, file, err := newRecorder(ctx, device, name, packets)
 	if err != nil {
