@@ -190,22 +190,31 @@ func TestRingWithoutPrivilege(t *testing.T) {
 
 // What a queueing discipline drops is counted, whoever has put it there.
 func TestQdiscDropsAreCounted(t *testing.T) {
-	d, conn := upRing(t, 0)
-	for i, kind := range []string{"blackhole", "pfifo", "blackhole"} {
-		if err := netlink.QdiscReplace(&netlink.GenericQdisc{
-			QdiscAttrs: netlink.QdiscAttrs{LinkIndex: linkOf(t, d).Attrs().Index, Parent: netlink.HANDLE_ROOT},
-			QdiscType:  kind,
-		}); err != nil {
-			t.Fatalf("queueing discipline %s: %v", kind, err)
-		}
-		send(t, conn, []byte("packet"))
-		want := uint64(1 + i/2)
-		if n, exact, err := d.Drops(); n != want || exact || err != nil {
-			t.Errorf("%s: %d drops, not %d; exact %v, %v", kind, n, want, exact, err)
-		}
+	for _, ingest := range []IngestKind{IngestRead, IngestRing} {
+		t.Run(ingest.String(), func(t *testing.T) {
+			d, conn := upDevice(t, Config{Ingest: ingest}, 1500)
+			for i, kind := range []string{"blackhole", "pfifo", "blackhole"} {
+				setRootQdisc(t, d, kind)
+				send(t, conn, []byte("packet"))
+				want := uint64(1 + i/2)
+				if n, exact, err := d.Drops(); n != want || exact || err != nil {
+					t.Errorf("%s: %d drops, not %d; exact %v, %v", kind, n, want, exact, err)
+				}
+			}
+			if n := readAll(t, d, make([]byte, MaxPacket)); n != 1 {
+				t.Errorf("%d packets, not 1", n)
+			}
+		})
 	}
-	if n := readAll(t, d, make([]byte, MaxPacket)); n != 1 {
-		t.Errorf("%d packets, not 1", n)
+}
+
+func setRootQdisc(t *testing.T, d *Device, kind string) {
+	t.Helper()
+	if err := netlink.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: linkOf(t, d).Attrs().Index, Parent: netlink.HANDLE_ROOT},
+		QdiscType:  kind,
+	}); err != nil {
+		t.Fatalf("queueing discipline %s: %v", kind, err)
 	}
 }
 
