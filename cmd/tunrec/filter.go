@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/filter"
+	"github.com/tunrec/tunrec/netconf"
 )
 
 // parseFilter compiles the capture filter, what stands behind the flags.
@@ -16,11 +17,12 @@ func (o *options) parseFilter(c *cli.Context) error {
 	if !c.Args().Present() {
 		return nil
 	}
-	direction := filter.DirectionUnknown
+	var opts filter.Options
 	if o.replay == "" {
-		direction = filter.DirectionOut // of the system, into the device
+		opts.Direction = filter.DirectionOut // of the system, into the device
+		opts.Netmask = netmask(o.net.Addrs)
 	}
-	p, err := compileFilter(c, direction)
+	p, err := compileFilter(c, opts)
 	if err != nil {
 		return err
 	}
@@ -28,9 +30,20 @@ func (o *options) parseFilter(c *cli.Context) error {
 	return nil
 }
 
+// netmask is that of the first IPv4 subnet, as pcap_lookupnet(3) tells it; a pair
+// has none.
+func netmask(addrs []netconf.Addr) uint32 {
+	for _, a := range addrs {
+		if a.Local.Addr().Is4() && !a.Peer.IsValid() {
+			return ^uint32(0) << (32 - a.Local.Bits())
+		}
+	}
+	return 0
+}
+
 // compileFilter compiles the arguments, joined by spaces as tcpdump does.
-func compileFilter(c *cli.Context, d filter.Direction) (*filter.Program, error) {
-	o := filter.Options{Direction: d, Resolve: c.Bool("resolve")}
+func compileFilter(c *cli.Context, o filter.Options) (*filter.Program, error) {
+	o.Resolve = c.Bool("resolve")
 	switch name := c.String("filter-dialect"); name {
 	case "libpcap":
 	case "tunrec":
@@ -78,7 +91,7 @@ func showFilter(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usageError(errors.New("no filter given"), "tunrec filter -d 'tcp port 443'")
 	}
-	p, err := compileFilter(c, filter.DirectionUnknown)
+	p, err := compileFilter(c, filter.Options{})
 	if err != nil {
 		return err
 	}

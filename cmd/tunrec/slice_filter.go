@@ -37,7 +37,7 @@ func splitFilter(c *cli.Context, words []string) (match *filter.Program, names [
 		}
 		return nil, nil, err
 	}
-	match, err = compileFilter(withArguments(c, words[:at]), filter.DirectionUnknown)
+	match, err = compileFilter(withArguments(c, words[:at]), filter.Options{})
 	return match, words[at:], err
 }
 
