@@ -26,6 +26,11 @@ type (
 	}
 	// FileRemoved: retention removed a file.
 	FileRemoved struct{ rotate.Removed }
+	// FileKept: retention may not look into a file or remove it.
+	FileKept struct {
+		Name string
+		Err  error
+	}
 	// HookDone: the hook has run.
 	HookDone struct {
 		Name string

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -234,6 +235,87 @@ func TestRetainGoesOn(t *testing.T) {
 		t.Errorf("removed %v, %v", removed, err)
 	}
 	wantFiles(t, dir, names[0], names[3])
+}
+
+// forbidding has something of another user in it, to which one operation is forbidden.
+type forbidding struct {
+	filesystem
+	op, name string
+}
+
+func (f forbidding) check(op, name string) error {
+	if op == f.op && name == f.name {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission}
+	}
+	return nil
+}
+
+func (f forbidding) open(name string) (*os.File, error) {
+	if err := f.check("open", name); err != nil {
+		return nil, err
+	}
+	return f.filesystem.open(name)
+}
+
+func (f forbidding) remove(name string) error {
+	if err := f.check("remove", name); err != nil {
+		return err
+	}
+	return f.filesystem.remove(name)
+}
+
+func (f forbidding) list(folder string) ([]string, error) {
+	if err := f.check("list", folder); err != nil {
+		return nil, err
+	}
+	return f.filesystem.list(folder)
+}
+
+// TestRetainLetsBeWhatIsAnothers: what may not be opened, removed or listed is told
+// of once, is no error, and no newer file goes in its place.
+func TestRetainLetsBeWhatIsAnothers(t *testing.T) {
+	for _, p := range []Policy{{Files: 3}, {TotalBytes: 300}, {Age: time.Hour}, {Files: 3, Age: time.Hour, MinFree: 1}} {
+		for _, op := range []string{"open", "remove", "list"} {
+			for _, name := range []string{"c", "%M/%S"} {
+				p.Packets = 1
+				dir := t.TempDir()
+				names := record(t, open(t, filepath.Join(dir, name), p), 4, 100)
+				forbidden, err := filepath.Rel(dir, names[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if op == "list" {
+					forbidden = filepath.Dir(forbidden)
+				}
+				if forbidden == "." {
+					continue // then there is no series at all
+				}
+				var told []string
+				c := Config{Name: filepath.Join(dir, name), Suffix: testSuffix, Inspect: inspect, Policy: p,
+					LetBe: func(name string, err error) { told = append(told, name) }}
+				s, err := openSeries(c, func() (filesystem, error) {
+					d, err := openDirectory(dir)
+					return forbidding{d, op, forbidden}, err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 3 {
+					// Only the first file is older than an hour.
+					if removed, err := s.Retain(start.Add(time.Hour+2*time.Second), 0, false); len(removed) > 0 || err != nil {
+						t.Errorf("%+v, %s, %s: removed %v, %v", p, op, name, removed, err)
+					}
+				}
+				if want := []string{filepath.Join(dir, forbidden)}; !slices.Equal(told, want) {
+					t.Errorf("%+v, %s, %s: told of %q, want %q", p, op, name, told, want)
+				}
+				wantFiles(t, dir, names...)
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
 }
 
 // openWith opens a series on a file system that wraps the real one.

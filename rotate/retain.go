@@ -33,6 +33,8 @@ var ErrNothingLeft = errors.New("no file is left that may be removed")
 // that Inspect does not know, nor one with a file NAME.keep beside it. Pinned
 // files count for total, not for files. A file that Inspect does not know
 // counts until it has been looked into, which is not before its turn has come.
+// One that this process may not look into or remove is passed over and, from its
+// turn on, does not count (Config.LetBe).
 //
 // It goes on after an error. All errors are returned together at the end, with
 // ErrNothingLeft where total or minfree could not be reached.
@@ -177,10 +179,20 @@ func (r *retention) openEntry(e *entry) *os.File {
 		return nil
 	}
 	if err != nil {
-		r.fail(fmt.Errorf("look into %s: %w", r.shown(e.name), err))
+		r.cannot("look into", e, err)
 		return nil
 	}
 	return f
+}
+
+// cannot deals with an error about a file. One for want of permission must not
+// stop the recording, nor may newer files go in the place of this one.
+func (r *retention) cannot(do string, e *entry, err error) {
+	if r.letBe(e.name, err) {
+		r.uncount(e)
+		return
+	}
+	r.fail(fmt.Errorf("%s %s: %w", do, r.shown(e.name), err))
 }
 
 func (r *retention) inspect(e *entry, f *os.File) {
@@ -222,7 +234,7 @@ func (r *retention) remove(e *entry, reason string) {
 	}
 	if !r.dryRun {
 		if err := r.dir.remove(e.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			r.fail(fmt.Errorf("remove %s: %w", r.shown(e.name), err))
+			r.cannot("remove", e, err)
 			return
 		}
 		r.removeFolders(path.Dir(e.name))

@@ -61,8 +61,8 @@ func (s *Series) findInFolder(dir filesystem, folder string, depth int, f *found
 	if err == nil && info.IsDir() {
 		err = s.findIn(dir, folder, depth, f)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed just now
+	if errors.Is(err, fs.ErrNotExist) || s.letBe(folder, err) {
+		return nil // removed just now, or another user's
 	}
 	return err
 }
@@ -123,7 +123,7 @@ func (r *retention) survey() (entries []*entry, open int, err error) {
 // discover adds a file that was found, unless it is open.
 func (r *retention) discover(name string) error {
 	info, err := r.dir.lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || r.letBe(name, err) {
 		return nil
 	}
 	if err != nil {

@@ -28,6 +28,10 @@ type Config struct {
 	// for reading at its begin. After an error the file is never touched.
 	// A policy that removes files needs it.
 	Inspect func(f *os.File) (Info, error)
+
+	// LetBe is told once of each file or folder that this process may not look
+	// into or remove, as one left by another user. nil: nobody is.
+	LetBe func(name string, err error)
 }
 
 // Info is what is known of the packets in a complete file.
@@ -56,6 +60,7 @@ type Series struct {
 	open     map[string]bool   // files that are not complete
 	complete map[string]*entry // files that may be removed
 	unsynced map[string]bool   // folders
+	told     map[string]bool   // what LetBe was told of
 	prepared *os.File          // the next file, as yet without a name; or nil
 }
 
@@ -76,7 +81,7 @@ func openSeries(c Config, openDir func() (filesystem, error)) (*Series, error) {
 		return nil, err
 	}
 	s := &Series{config: c, names: names, openDir: openDir,
-		open: make(map[string]bool), unsynced: make(map[string]bool)}
+		open: make(map[string]bool), unsynced: make(map[string]bool), told: make(map[string]bool)}
 	s.path, _ = splitName(c.Name)
 	if err := s.reopen(); err != nil {
 		return nil, err
@@ -184,6 +189,22 @@ func (s *Series) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(err, s.dir.close())
+}
+
+// letBe tells whether err is for want of permission. Then what it is about is
+// passed over, every time anew, because the permission may come.
+func (s *Series) letBe(name string, err error) bool {
+	if !errors.Is(err, fs.ErrPermission) {
+		return false
+	}
+	s.mu.Lock()
+	isNew := !s.told[name]
+	s.told[name] = true
+	s.mu.Unlock()
+	if isNew && s.config.LetBe != nil {
+		s.config.LetBe(s.shown(name), err)
+	}
+	return true
 }
 
 // touch notes that a folder has to be synced.

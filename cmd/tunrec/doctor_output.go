@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
@@ -58,7 +59,16 @@ func (p *patient) writing(dir string) finding {
 	case p.user == privilege.User{}:
 		return wrong("choose with --user who can, or another directory with -o", "%v", err)
 	}
-	return wrong(fmt.Sprintf("chown %d:%d %s, or choose with --user who can", p.user.UID, p.user.GID, dir), "%v", err)
+	return wrong(fmt.Sprintf("%s %d:%d %s, or choose with --user who can", chown(dir), p.user.UID, p.user.GID, dir), "%v", err)
+}
+
+// chown is the command that gives a directory to whom a recording runs as, and with
+// it the captures that are in it: retention has to read them.
+func chown(dir string) string {
+	if captures, _ := filepath.Glob(filepath.Join(dir, "*.pcapng*")); len(captures) > 0 {
+		return "chown -R"
+	}
+	return "chown"
 }
 
 // speed writes what cannot be compressed and has it synced.

@@ -61,6 +61,8 @@ func (e *eventWriter) sink(event any) {
 		e.print("file_closed", f)
 	case recorder.FileRemoved:
 		e.print("file_removed", fields{"file": v.Name, "bytes_on_disk": v.Bytes, "reason": v.Reason})
+	case recorder.FileKept:
+		e.print("file_kept", fields{"file": v.Name, "error": v.Err.Error()})
 	case recorder.HookDone:
 		f := fields{"file": v.Name, "exit_code": v.ExitCode}
 		if v.Err != nil {

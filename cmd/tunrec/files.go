@@ -65,7 +65,7 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 // openSeries opens a series of files. Its first file is made when the first
 // packet comes.
 func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
-	config := o.seriesConfig(src.name)
+	config := o.seriesConfig(src.name, ui)
 	series, err := rotate.OpenSeries(config)
 	if err != nil {
 		return nil, createError(err, config.Name)
@@ -96,11 +96,12 @@ func sinkError(err error) error {
 	return err
 }
 
-func (o *options) seriesConfig(iface string) rotate.Config {
+func (o *options) seriesConfig(iface string, ui *ui) rotate.Config {
 	name, suffix := o.output.stem(iface)
 	return rotate.Config{
 		Name: name, Suffix: suffix, Policy: o.policy, Owner: o.create.Owner,
 		Inspect: inspect,
+		LetBe:   func(name string, err error) { ui.event(recorder.FileKept{Name: name, Err: err}) },
 	}
 }
 
@@ -130,7 +131,7 @@ func (o *options) printRemovals(ui *ui) error {
 	if o.output.name == "" && iface == "" {
 		return usageError(errors.New("--dry-run needs the name of the series"), "say it with -o, or with -i")
 	}
-	series, err := rotate.OpenSeries(o.seriesConfig(iface))
+	series, err := rotate.OpenSeries(o.seriesConfig(iface, ui))
 	if err != nil {
 		return createError(err, o.output.name)
 	}

@@ -129,7 +129,7 @@ func (o *options) cannot(err error) error {
 	case !isRoot:
 		return hinted(err, privilegeHint())
 	}
-	return hinted(err, "choose with --user who can, let them with chown or chmod, or --keep-root")
+	return hinted(err, "choose with --user who can, let them with "+chown(rotate.Dir(o.output.name))+" or chmod, or --keep-root")
 }
 
 // dropPrivileges leaves what the rest of the recording needs: what is open, the

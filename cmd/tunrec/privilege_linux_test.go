@@ -126,6 +126,32 @@ func giveUpRoot(t *testing.T, ingest string) {
 	}
 }
 
+// TestAnothersFile: an old file that only root can read stays, is told of once, and
+// holds nothing up.
+func TestAnothersFile(t *testing.T) {
+	mustIsolate(t)
+	dir := dirOf(t, nobody)
+	old := filepath.Join(dir, "a_00001_20010101000000.pcapng.zst")
+	if err := os.WriteFile(old, []byte("root's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startSession(dir, "--user", "nobody", "-o", "a.pcapng", "-b", "packets:10", "-b", "age:1h", "-b", "minfree:1MB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kill)
+	sendNumbered(t, load.Config{Packets: 40, PayloadBytes: 100})
+	if c := end(t, s); c.recorded != 40 || c.lost() != 0 {
+		t.Errorf("%+v", c)
+	}
+	if out := s.stderr.String(); strings.Count(out, filepath.Base(old)+" is kept, ") != 1 {
+		t.Errorf("want one line about %s:\n%s", old, out)
+	}
+	if _, err := os.Stat(old); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWhoItBecomes: whom, by default, and who the file belongs to.
 func TestWhoItBecomes(t *testing.T) {
 	sudo := []string{"SUDO_USER=alice", "SUDO_UID=4242", "SUDO_GID=4242"}

@@ -158,6 +158,8 @@ func (u *ui) event(event any) {
 		if u.verbose {
 			u.say("%s: removed (%s)", e.Name, e.Reason)
 		}
+	case recorder.FileKept:
+		u.say("%s is kept, and counts for no limit: %v", e.Name, e.Err)
 	case recorder.HookDone:
 		if e.Err != nil {
 			u.say("hook for %s: %v%s", e.Name, e.Err, lastLine(e.LastLine))
