@@ -17,6 +17,7 @@ import (
 // inherits no other descriptor: all but these three are marked close-on-exec.
 type Hook struct {
 	Argv  []string      // the program and its first arguments; the file's name is put after them
+	Env   []string      // its environment, NAME=VALUE; nil: that of this process
 	Limit time.Duration // how long it may run; 0: DefaultHookLimit
 }
 
@@ -68,6 +69,7 @@ func (h Hook) Run(ctx context.Context, file string) HookResult {
 		file = "./" + file // not to be taken for an option
 	}
 	cmd := exec.CommandContext(ctx, h.Argv[0], append(h.Argv[1:len(h.Argv):len(h.Argv)], file)...)
+	cmd.Env = h.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = hookGrace

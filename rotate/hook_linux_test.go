@@ -153,6 +153,17 @@ func TestParseHook(t *testing.T) {
 	}
 }
 
+func TestHookEnvironment(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	h := Hook{Argv: []string{"/bin/sh", "-c", `echo "$HOME $A" >"$1"`, "name"}, Env: []string{"A=b"}}
+	if r := h.Run(context.Background(), out); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if b, err := os.ReadFile(out); err != nil || string(b) != " b\n" {
+		t.Errorf("the hook has %q, %v", b, err)
+	}
+}
+
 func TestHookThatCannotStart(t *testing.T) {
 	r := Hook{Argv: []string{"/no/such/program"}}.Run(context.Background(), "-x")
 	if r.ExitCode != -1 || !errors.Is(r.Err, os.ErrNotExist) || !strings.Contains(r.Err.Error(), " ./-x: ") {

@@ -103,6 +103,9 @@ func (o *options) chooseUser() (err error) {
 	if id.owner != nil {
 		o.create.Owner = ownedBy(*id.owner)
 	}
+	if o.files.Hook != nil {
+		o.files.Hook.Env = privilege.Environ(id.become)
+	}
 	return nil
 }
 

@@ -82,9 +82,11 @@ func TestGivesUpRoot(t *testing.T) {
 
 func giveUpRoot(t *testing.T, ingest string) {
 	mustIsolate(t)
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/0")
+	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
 	dir, extra, elsewhere := dirOf(t, nobody), dirOf(t, nobody), dirOf(t, nobody)
 	hook := filepath.Join(dirOf(t, 0), "hook.sh")
-	script := fmt.Sprintf("#!/bin/sh\nid -u >>hooked\ncat \"$1\" >/dev/null || ! test -e \"$1\" || exit 1\n"+ // it may be removed by then
+	script := fmt.Sprintf("#!/bin/sh\necho $(id -u) $HOME $USER $LOGNAME $XDG_RUNTIME_DIR $SSH_AUTH_SOCK >>hooked\ncat \"$1\" >/dev/null || ! test -e \"$1\" || exit 1\n"+ // it may be removed by then
 		"echo x >>%s/x || exit 2\n! echo x 2>/dev/null >>%s/x || exit 3\n", extra, elsewhere)
 	if err := os.WriteFile(hook, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -121,7 +123,7 @@ func giveUpRoot(t *testing.T, ingest string) {
 			t.Errorf("%s belongs to user %d", f, uid)
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "hooked")); err != nil || string(b) != strings.Repeat("65534\n", 7) {
+	if b, err := os.ReadFile(filepath.Join(dir, "hooked")); err != nil || string(b) != strings.Repeat("65534 /nonexistent nobody nobody\n", 7) {
 		t.Errorf("the hook ran as %q, %v", b, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -129,4 +130,30 @@ func Caller() (u User, ok bool) {
 		return User{}, false
 	}
 	return User{os.Getenv("SUDO_USER"), uid, gid}, true
+}
+
+// Environ returns this process's environment as a child of it is to have it after
+// Drop: u's own HOME, USER and LOGNAME, and nothing that leads to the sessions of
+// who called. Call it before Drop, as it reads the machine's list of users.
+func Environ(u User) []string {
+	if u == (User{}) || u.UID == os.Geteuid() {
+		return os.Environ()
+	}
+	home, name := "/", u.Name
+	if account, err := user.LookupId(strconv.Itoa(u.UID)); err == nil {
+		home, name = account.HomeDir, account.Username
+	}
+	env := slices.DeleteFunc(os.Environ(), isCallers)
+	env = append(env, "HOME="+home)
+	if name != "" {
+		env = append(env, "USER="+name, "LOGNAME="+name)
+	}
+	return env
+}
+
+// isCallers tells whether a variable is about the user who called.
+func isCallers(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return slices.Contains([]string{"HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK"}, name) ||
+		strings.HasPrefix(name, "SUDO_") || strings.HasPrefix(name, "XDG_")
 }
