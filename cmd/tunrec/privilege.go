@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -73,7 +74,8 @@ func (o *options) dirs() []string {
 func (o *options) chooseUser() (err error) {
 	id, caller := &o.identity, callersOwn()
 	mustWrite := o.dirs()
-	if !o.series() && (id.owner != nil || caller.Set) && id.user == nil {
+	hook := o.files.Hook
+	if !o.series() && hook == nil && (id.owner != nil || caller.Set) && id.user == nil {
 		mustWrite = nil // one file is made and given away by root
 	}
 	switch {
@@ -91,8 +93,10 @@ func (o *options) chooseUser() (err error) {
 			err = nil // who cannot even make the one file is told then
 		}
 	}
-	if err == nil && o.drops() && o.files.Hook != nil {
-		err = privilege.CanRun(id.become, o.files.Hook.Argv[0])
+	if err == nil && o.drops() && hook != nil {
+		if err = privilege.CanRun(id.become, hook.Argv[0]); err == nil {
+			err = privilege.CanReach(id.become, slices.Concat(o.dirs(), id.hookDirs)...)
+		}
 	}
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return o.cannot(err)
@@ -103,8 +107,8 @@ func (o *options) chooseUser() (err error) {
 	if id.owner != nil {
 		o.create.Owner = ownedBy(*id.owner)
 	}
-	if o.files.Hook != nil {
-		o.files.Hook.Env = privilege.Environ(id.become)
+	if hook != nil {
+		hook.Env = privilege.Environ(id.become)
 	}
 	return nil
 }

@@ -63,6 +63,20 @@ func CanWrite(u User, dirs ...string) error {
 	return nil
 }
 
+// CanReach is CanWrite for the children of u, such as hooks, who have to walk the
+// path to a directory.
+func CanReach(u User, dirs ...string) error {
+	if err := canBecome(u); err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := canReach(u, dir); err != nil {
+			return fmt.Errorf("a hook of %s cannot reach %s by its path and write in it: %w", u, dir, err)
+		}
+	}
+	return nil
+}
+
 // CanRun tells, by an error, whether u could run a program after Drop.
 func CanRun(u User, program string) error {
 	err := canBecome(u)

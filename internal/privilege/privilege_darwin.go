@@ -44,6 +44,8 @@ func canWrite(u User, dir string) error {
 	return test(u, "-r", dir, "-a", "-w", dir, "-a", "-x", dir)
 }
 
+func canReach(u User, dir string) error { return canWrite(u, dir) }
+
 func canRun(u User, program string) error { return test(u, "-x", program) }
 
 // test has test(1) look with the rights of u, access lists included.

@@ -314,6 +314,30 @@ func TestCanWrite(t *testing.T) {
 	}
 }
 
+// TestCanReach: a directory to which only a descriptor leads is of no use to a hook.
+func TestCanReach(t *testing.T) {
+	someone := User{Name: "someone", UID: 4242, GID: 4242}
+	above := openDir(t)
+	dir := filepath.Join(above, "dir")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		above, dir   os.FileMode
+		write, reach bool
+	}{{0o711, 0o777, true, true}, {0o700, 0o777, true, false}, {0o711, 0o755, false, false}} {
+		if err := errors.Join(os.Chmod(above, tt.above), os.Chmod(dir, tt.dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := CanWrite(someone, dir); (err == nil) != tt.write {
+			t.Errorf("write, %o in %o: %v", tt.dir, tt.above, err)
+		}
+		if err := CanReach(someone, dir); (err == nil) != tt.reach {
+			t.Errorf("reach, %o in %o: %v", tt.dir, tt.above, err)
+		}
+	}
+}
+
 func TestCanRun(t *testing.T) {
 	dir := openDir(t)
 	program := filepath.Join(dir, "program")

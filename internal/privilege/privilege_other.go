@@ -13,4 +13,5 @@ var errUnsupported = fmt.Errorf("giving up privileges on %s: %w", runtime.GOOS, 
 func drop(Config) (did, lacks string, err error) { return "", "", errUnsupported }
 func canBecome(User) error                       { return errUnsupported }
 func canWrite(User, string) error                { return errUnsupported }
+func canReach(User, string) error                { return errUnsupported }
 func canRun(User, string) error                  { return errUnsupported }

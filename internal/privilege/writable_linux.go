@@ -20,6 +20,12 @@ func canWrite(u User, dir string) error {
 	})
 }
 
+func canReach(u User, dir string) error {
+	return as(u, func() error {
+		return unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	})
+}
+
 func canRun(u User, program string) error {
 	return as(u, func() error { return unix.Faccessat(unix.AT_FDCWD, program, unix.X_OK, unix.AT_EACCESS) })
 }
