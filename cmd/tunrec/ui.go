@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -179,8 +180,8 @@ func lastLine(s string) string {
 	return ": " + s
 }
 
-// openPrintName opens what -b printname says; a new file is the owner's. It is left
-// to the end of the process to close it.
+// openPrintName opens what -b printname says. It is left to the end of the process
+// to close it.
 func (u *ui) openPrintName(to string, owner rotate.Owner) (err error) {
 	switch to {
 	case "":
@@ -189,17 +190,39 @@ func (u *ui) openPrintName(to string, owner rotate.Owner) (err error) {
 	case "stderr":
 		u.printName = os.Stderr
 	default:
-		u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			u.printName, err = os.OpenFile(to, os.O_WRONLY|os.O_APPEND, 0)
-		} else if err == nil && owner.Set {
-			err = u.printName.Chown(owner.UID, owner.GID)
-		}
-		if err != nil {
+		if u.printName, err = openNames(to, owner); err != nil {
 			return fmt.Errorf("-b printname: %w", err)
 		}
 	}
 	return nil
+}
+
+// openNames opens a file or FIFO for appending; a new file is the owner's. This is
+// done as root, perhaps in a directory of others: no link leads elsewhere.
+func openNames(name string, owner rotate.Owner) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	isNew := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW, 0)
+	}
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // the latter on FreeBSD
+		return nil, fmt.Errorf("%s is a symbolic link, which is not followed", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeNamedPipe:
+		err = fmt.Errorf("%s is neither a regular file nor a FIFO", name)
+	case isNew && owner.Set:
+		err = f.Chown(owner.UID, owner.GID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // counts prints counts while the recording goes on (SIGUSR1, SIGINFO).
