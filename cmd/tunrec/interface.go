@@ -103,11 +103,18 @@ func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
 func (o *options) attachDevice() (*tun.Device, error) {
 	o.device.Attach = true
 	d, err := tun.Open(o.device)
-	if err != nil || o.setUp == "" {
-		return d, err
+	switch {
+	case err != nil:
+		return nil, err
+	case !d.Attached(): // a new one, for which checkNet has not looked
+		err = fmt.Errorf("device %s has just been removed", d.Name())
+	case o.setUp != "":
+		err = fmt.Errorf("device %s exists already, and is used as it is: %s contradicts that", d.Name(), o.setUp)
+		err = usageError(err, "leave that out, or choose another name with -i")
+	default:
+		return d, nil
 	}
-	err = fmt.Errorf("device %s exists already, and is used as it is: %s contradicts that", d.Name(), o.setUp)
-	return nil, errors.Join(usageError(err, "leave that out, or choose another name with -i"), d.Close())
+	return nil, errors.Join(err, d.Close())
 }
 
 // checkNet finds addresses where none are given, and refuses what would take

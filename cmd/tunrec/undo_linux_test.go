@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tunrec/tunrec/internal/load"
+	"github.com/tunrec/tunrec/tun"
 )
 
 // network is all that a recording changes of the machine: devices and addresses,
@@ -127,5 +129,18 @@ func TestManyAtOnce(t *testing.T) {
 		if c := end(t, s); fmt.Sprint(c.recorded) != n {
 			t.Errorf("10.%s recorded %d packets", n, c.recorded)
 		}
+	}
+}
+
+// TestAttachNothing: a device that goes while it is being taken is not made anew.
+func TestAttachNothing(t *testing.T) {
+	mustIsolate(t)
+	o := options{device: tun.Config{Name: "gone0"}}
+	d, err := o.attachDevice()
+	if d != nil || err == nil || err.Error() != "device gone0 has just been removed" {
+		t.Errorf("%v, %v", d, err)
+	}
+	if _, err := net.InterfaceByName("gone0"); err == nil {
+		t.Error("the device was made, and is left")
 	}
 }
