@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -92,12 +93,18 @@ func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && o.needsNetAdmin():
 		return nil, hinted(err, privilegeHint())
 	case err != nil:
 		return nil, err
 	}
 	return d, nil
+}
+
+// needsNetAdmin tells whether CAP_NET_ADMIN is what root may lack for the device, and
+// not CAP_SYS_ADMIN or CAP_BPF, which the error names. Others lack root.
+func (o *options) needsNetAdmin() bool {
+	return os.Geteuid() != 0 || o.netns == "" && o.device.Ingest != tun.IngestRing
 }
 
 func (o *options) attachDevice() (*tun.Device, error) {
