@@ -135,8 +135,8 @@ func decompress(frame []byte, e *Entry, b *Buffer) ([]byte, error) {
 	}
 	b.decoded = slices.Grow(b.decoded[:0], n)
 	chunk, err := d.DecodeAll(frame, b.decoded[:0:n])
-	if err != nil {
-		return nil, corrupt(int64(e.FileOffset), "the chunk that begins there does not decompress: %w", err)
+	if err != nil { // not to be wrapped: the decoder's io.ErrUnexpectedEOF is no end of the file
+		return nil, corrupt(int64(e.FileOffset), "the chunk that begins there does not decompress: %v", err)
 	}
 	return chunk, nil
 }
