@@ -3,6 +3,7 @@ package capfile
 import (
 	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,40 @@ func TestWindowBytes(t *testing.T) {
 	r := &Reader{header: header{window: 0x51}, info: Info{Form: Zstd}}
 	if got := r.WindowBytes(); got != 2<<20 {
 		t.Errorf("a window of 1 MiB and an eighth needs %d", got)
+	}
+}
+
+// TestTailSkips goes on behind damaged chunks as long as their marks are good.
+func TestTailSkips(t *testing.T) {
+	for _, form := range []Form{Zstd, Plain} {
+		rec := record(t, form, tunrecSection, slices.Repeat([]int{1}, MaxIndexEntries+5)...)
+		damaged := map[int]bool{0: true, 3: true, 4: true, MaxIndexEntries - 1: true, MaxIndexEntries: true}
+		for i := range damaged {
+			rec.bytes[rec.entries[i].FileOffset+MarkLen+20] ^= 0xff
+		}
+		last := len(rec.entries) - 1
+		rec.bytes[rec.entries[last].FileOffset+MarkLen/2] ^= 0xff // of its mark
+		r, err := NewReader(bytes.NewReader(rec.bytes), int64(len(rec.bytes)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tail := r.Tail()
+		var b Buffer
+		for n, e := range rec.entries {
+			c, err := tail.Next(int64(len(rec.bytes)), &b)
+			if err == nil && c.Entry == e && !damaged[n] {
+				if tail.Skip() {
+					t.Fatalf("%v: a good chunk is left out", form)
+				}
+				continue
+			}
+			if _, ok := errors.AsType[*CorruptError](err); !ok || errors.Is(err, io.ErrUnexpectedEOF) || !damaged[n] && n != last {
+				t.Fatalf("%v: chunk %d: %v", form, n, err)
+			}
+			if tail.Skip() != (n != last) {
+				t.Fatalf("%v: chunk %d is left out: %v", form, n, n == last)
+			}
+		}
 	}
 }
 

@@ -31,11 +31,11 @@ type follower struct {
 	match  *filter.Program // nil: all packets
 	out    *capfile.Writer // nil: nothing is written yet
 	ui     *ui
+	bad    damages
 	pick   extract.Options
 	end    capfile.End
 	buffer capfile.Buffer
 	read   map[string]bool // files that were read to their end
-	broken bool            // a file could not be read as a whole
 }
 
 // follow reads one file until it is complete, or the files of a directory or
@@ -50,7 +50,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	}
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
-	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, read: map[string]bool{}}
+	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{0, ui}, read: map[string]bool{}}
 	for ctx.Err() == nil {
 		next, err := f.next(words[0])
 		if err != nil {
@@ -73,10 +73,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	if err := f.out.Close(f.end); err != nil {
 		return writeError(err)
 	}
-	if f.broken {
-		return errors.New("a part of the input could not be read; the rest is written")
-	}
-	return nil
+	return f.bad.err()
 }
 
 func writeError(err error) error { return errors.Join(errors.New("write to standard output"), err) }
@@ -148,13 +145,8 @@ func (f *follower) file(l *listed) error {
 			}
 		}
 		if tail != nil {
-			err := f.copy(tail, l.name, stat.Size())
-			if _, damaged := errors.AsType[*capfile.CorruptError](err); damaged {
-				printError(err)
-				f.read[l.name], f.broken = true, true
-				return nil
-			}
-			if err != nil {
+			if more, err := f.copy(tail, l.name, stat.Size()); err != nil || !more {
+				f.read[l.name] = true
 				return err
 			}
 		}
@@ -183,18 +175,26 @@ func (f *follower) begin(in *os.File, size int64) (*capfile.Tail, error) {
 	return r.Tail(), nil
 }
 
-// copy writes the chunks that the file has by now.
-func (f *follower) copy(tail *capfile.Tail, name string, size int64) error {
+// copy writes the chunks that the file has by now, but for damaged ones. It
+// returns false where it cannot go on behind one.
+func (f *follower) copy(tail *capfile.Tail, name string, size int64) (more bool, err error) {
 	for f.ctx.Err() == nil {
 		c, err := tail.Next(size, &f.buffer)
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-			return nil
+			return true, nil
+		}
+		if _, damaged := errors.AsType[*capfile.CorruptError](err); damaged {
+			if f.bad.add(err); tail.Skip() {
+				continue
+			}
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := f.pick.Pick(c); err != nil {
-			return &capfile.CorruptError{File: name, Offset: int64(c.FileOffset), Reason: "the chunk that begins there " + err.Error()}
+			f.bad.add(&capfile.CorruptError{File: name, Offset: int64(c.FileOffset), Reason: "the chunk that begins there " + err.Error()})
+			continue
 		}
 		if c.Packets > 0 {
 			if f.end.Start == 0 {
@@ -204,10 +204,10 @@ func (f *follower) copy(tail *capfile.Tail, name string, size int64) error {
 		}
 		c.Hash()
 		if err := f.out.WriteChunk(c); err != nil {
-			return writeError(err)
+			return false, writeError(err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // finish takes leave of a file that nobody writes any more.
@@ -218,9 +218,12 @@ func (f *follower) finish(in *os.File, name string, size int64) error {
 		return err
 	}
 	info := r.Info()
+	if info.Damage != nil && !errors.Is(info.Damage, io.ErrUnexpectedEOF) {
+		f.bad.add(info.Damage)
+		return nil
+	}
 	if info.Damage != nil {
 		f.ui.say("%v: it was read as far as it goes", info.Damage)
-		f.broken = f.broken || !errors.Is(info.Damage, io.ErrUnexpectedEOF)
 		return nil
 	}
 	counted := uint64(0)

@@ -144,16 +144,8 @@ func isOpen(name string) bool {
 func extractTo(in *inputs, out output, format extract.Format, o extract.Options, ui *ui, sync bool) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softMemoryLimit)
-	damaged := 0
-	o.Damaged = func(err error) {
-		const shown = 10
-		ui.clearLine()
-		if damaged++; damaged <= shown {
-			printError(err)
-		} else if damaged == shown+1 {
-			printError(errors.New("further damage is only counted"))
-		}
-	}
+	bad := damages{in.bad, ui}
+	o.Damaged = bad.add
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
 	format.Section.Application = "tunrec " + version
@@ -170,10 +162,32 @@ func extractTo(in *inputs, out output, format extract.Format, o extract.Options,
 	if out.form != capfile.Stream {
 		ui.say("%s: %s", out.name, summary(result))
 	}
-	if n := damaged + in.bad; n > 0 {
-		return fmt.Errorf("parts of the input could not be read (%d); the rest is written", n)
+	return bad.err()
+}
+
+// damages are the parts of the input that could not be read. The first ones are
+// printed.
+type damages struct {
+	n  int
+	ui *ui
+}
+
+func (d *damages) add(err error) {
+	const shown = 10
+	d.ui.clearLine()
+	if d.n++; d.n <= shown {
+		printError(err)
+	} else if d.n == shown+1 {
+		printError(errors.New("further damage is only counted"))
 	}
-	return nil
+}
+
+// err sums them up, where there are any.
+func (d *damages) err() error {
+	if d.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("parts of the input could not be read (%d); the rest is written", d.n)
 }
 
 // A slice is short, and little of its memory is in use at a time: the collector
