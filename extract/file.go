@@ -28,7 +28,8 @@ type File struct {
 }
 
 // Inspect looks at the capture file at path; "-" is standard input. The error
-// is one of opening or reading it, or says what else it is.
+// is one of opening or reading it, says what else it is, or is damage before
+// the first packet.
 func Inspect(path string) (*File, error) {
 	if path == "-" {
 		r, err := replay.Open(path)
@@ -55,8 +56,7 @@ func inspectForeign(path string, foreign error) (*File, error) {
 	f := &File{Name: path, Foreign: foreign}
 	f.Info.Section = foreignSection
 	for p, err := range f.packets() {
-		var damage *replay.DamageError
-		if err != nil && !errors.As(err, &damage) {
+		if err != nil { // even if it is damage: there is no packet before it
 			return nil, err
 		}
 		f.Info.First = p.UnixNano

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/extract"
+	"github.com/tunrec/tunrec/replay"
 	"github.com/tunrec/tunrec/rotate"
 )
 
@@ -89,11 +90,14 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 	in, foreign := &inputs{}, 0
 	files, errs := extract.InspectAll(names)
 	for i, f := range files {
+		_, foreignDamage := errors.AsType[*replay.DamageError](errs[i])
 		switch err := errs[i]; {
 		case err != nil && found[i].named:
 			return nil, err
 		case errors.Is(err, fs.ErrNotExist): // removed since it was found
 		case errors.Is(err, io.ErrUnexpectedEOF) && isOpen(names[i]): // its header is on the way
+		case foreignDamage:
+			foreign++
 		case err != nil:
 			printError(err)
 			in.bad++
