@@ -69,7 +69,7 @@ func lookupFlag(c *cli.Context, name string) cli.Flag {
 // inputs are the captures that a command reads.
 type inputs struct {
 	files []*extract.File
-	bad   int // files of a directory that are captures and could not be read
+	bad   int // files that could not be read, or only up to a damage
 }
 
 // openInputs looks at the captures that the words name. One that is named and
@@ -108,7 +108,12 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 				f.Info.Section.InterfaceName = fileStem(f.Name)
 			}
 			in.files = append(in.files, f)
-			sayHowRead(f, ui)
+			if damage := f.Info.Damage; damage != nil && !errors.Is(damage, io.ErrUnexpectedEOF) {
+				printError(fmt.Errorf("%w: it is read as far as it goes", damage))
+				in.bad++
+			} else {
+				sayHowRead(f, ui)
+			}
 		}
 	}
 	if foreign > 0 {
@@ -122,7 +127,7 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 
 func isStdin(word string) bool { return word == "-" }
 
-// sayHowRead says where a file cannot be read by its index.
+// sayHowRead says where an undamaged file cannot be read by its index.
 func sayHowRead(f *extract.File, ui *ui) {
 	switch damage := f.Info.Damage; {
 	case f.Foreign != nil && f.Name == "-":
