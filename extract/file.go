@@ -55,6 +55,7 @@ func Inspect(path string) (*File, error) {
 func inspectForeign(path string, foreign error) (*File, error) {
 	f := &File{Name: path, Foreign: foreign}
 	f.Info.Section = foreignSection
+	f.Info.First = math.MaxInt64 // of a file without packets
 	for p, err := range f.packets() {
 		if err != nil { // even if it is damage: there is no packet before it
 			return nil, err
@@ -110,15 +111,20 @@ func Span(files []*File) (first, last int64, err error) {
 	return first, last, nil
 }
 
-// First returns the earliest time that is known without reading packets.
-func First(files []*File) int64 {
+// First returns the earliest time that is known without reading packets, of
+// files that have none math.MaxInt64; that of standard input is not known
+// (fs.ErrInvalid).
+func First(files []*File) (int64, error) {
 	first := int64(math.MaxInt64)
 	for _, f := range files {
-		if f.Foreign != nil || f.Info.Packets > 0 {
+		switch {
+		case f.stdin != nil:
+			return 0, fs.ErrInvalid
+		case f.Foreign != nil || f.Info.Packets > 0:
 			first = min(first, f.Info.First)
 		}
 	}
-	return first
+	return first, nil
 }
 
 func byFirst(a, b *File) int { return cmp.Compare(a.Info.First, b.Info.First) }

@@ -104,6 +104,9 @@ func parseDistance(s string) (Time, error) {
 	return Time{fromBegin, int64(d)}, nil
 }
 
+// NeedsBegin tells whether At needs to know the first packet's time.
+func (t Time) NeedsBegin() bool { return t.from == fromBegin }
+
 // NeedsEnd tells whether At needs to know the last packet's time.
 func (t Time) NeedsEnd() bool { return t.from == fromEnd }
 

@@ -116,11 +116,20 @@ func parseRange(c *cli.Context) (from, to *extract.Time, err error) {
 // setRange sets the range as the files have it, and refuses one that holds none
 // of their packets.
 func setRange(o *extract.Options, from, to *extract.Time, files []*extract.File) error {
-	first, last, err := extract.First(files), int64(math.MaxInt64), error(nil)
-	if from != nil && from.NeedsEnd() || to != nil && to.NeedsEnd() {
+	needs := func(what func(extract.Time) bool) bool { return from != nil && what(*from) || to != nil && what(*to) }
+	first, last, err := int64(0), int64(0), error(nil)
+	switch {
+	case needs(extract.Time.NeedsEnd):
 		if first, last, err = extract.Span(files); err != nil {
 			return usageError(errors.New("the end of standard input is not known: times cannot count back from it"), "")
 		}
+	case needs(extract.Time.NeedsBegin):
+		if first, err = extract.First(files); err != nil {
+			return usageError(errors.New("the begin of standard input is not known: times cannot count from it"), "")
+		}
+	}
+	if first == math.MaxInt64 {
+		return errors.New("the capture has no packets")
 	}
 	if from != nil {
 		o.From = from.At(first, last)
