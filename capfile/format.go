@@ -113,6 +113,11 @@ func (e *Entry) append(b []byte) []byte {
 	return le.AppendUint64(b, xxhash.Sum64(b[start:]))
 }
 
+// maxStoredLen is how long a chunk on disk may be, mark included: with all that
+// any method of compressing adds, it is not much more than its content. Readers
+// take as much memory.
+func maxStoredLen(contentLen uint32) uint32 { return MarkLen + contentLen + contentLen/8 + 4<<10 }
+
 // decodeEntry reads an Entry from the first EntryLen bytes of b. It fails
 // where the entry's own hash does not fit or a length is out of bounds.
 func decodeEntry(b []byte) (Entry, error) {
@@ -136,7 +141,7 @@ func decodeEntry(b []byte) (Entry, error) {
 		Dropped:        le.Uint64(b[72:]),
 		Hash:           le.Uint64(b[80:]),
 	}
-	if e.ContentLen > MaxChunkLen || e.StoredLen < MarkLen || e.StoredLen > 2*MaxChunkLen {
+	if e.ContentLen > MaxChunkLen || e.StoredLen < MarkLen || e.StoredLen > maxStoredLen(e.ContentLen) {
 		return Entry{}, fmt.Errorf("chunk of %d bytes on disk and %d of content is out of bounds (%d)",
 			e.StoredLen, e.ContentLen, MaxChunkLen)
 	}

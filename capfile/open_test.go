@@ -301,7 +301,7 @@ func TestOpenLyingIndex(t *testing.T) {
 				checkLie(t, rec, file)
 			}
 		}
-		for _, value := range []uint32{0, MarkLen - 1, 2*MaxChunkLen + 1, math.MaxUint32} {
+		for _, value := range []uint32{0, MarkLen - 1, maxStoredLen(rec.entries[0].ContentLen) + 1, 2*MaxChunkLen + 1, math.MaxUint32} {
 			file := bytes.Clone(rec.bytes)
 			binary.LittleEndian.PutUint32(file[index+entryStored:], value)
 			checkLie(t, rec, file)

@@ -19,6 +19,9 @@ import (
 // about 50 MiB for the largest ones. The zero value is ready.
 type Buffer struct{ stored, decoded []byte }
 
+// Len returns how many bytes of memory the Buffer holds.
+func (b *Buffer) Len() int { return cap(b.stored) + cap(b.decoded) }
+
 // Packet is one recorded packet.
 type Packet struct {
 	UnixNano int64  // when it came, ns since 1970-01-01 00:00 UTC

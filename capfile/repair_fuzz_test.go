@@ -129,7 +129,7 @@ func TestVerifyBoundedMemory(t *testing.T) {
 	file := bytes.Clone(rec.bytes[:rec.header])
 	var mark [MarkLen]byte
 	for range marks {
-		e := Entry{FileOffset: uint64(len(file)), StoredLen: 2 * MaxChunkLen, ContentLen: MaxChunkLen, Packets: 1}
+		e := Entry{FileOffset: uint64(len(file)), StoredLen: maxStoredLen(MaxChunkLen), ContentLen: MaxChunkLen, Packets: 1}
 		putMark(mark[:], Zstd, &e)
 		file = append(file, mark[:]...)
 	}

@@ -392,11 +392,11 @@ func TestTooManyAtOnce(t *testing.T) {
 		chunk[i] = packet{begin + int64(i)*1e9, uint16(i), 2000}
 	}
 	name := making{}.record(t, chunk)
-	names := slices.Repeat([]string{name}, 40)
+	names := slices.Repeat([]string{name}, 70)
 	var out memFile
 	_, err := Run(context.Background(), inspect(t, names...), &out, zstdFormat, Everything)
 	if err == nil || !strings.Contains(err.Error(), "packets of the same time") {
-		t.Fatalf("40 times 2 MB at once: %v", err)
+		t.Fatalf("70 times 2 MB at once: %v", err)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // maxMerged bounds the memory of chunks that are merged, one of each file that
-// has packets of the same time.
-const maxMerged = 64 << 20
+// has packets of the same time: those of some 64 files, as they commonly are.
+const maxMerged = 128 << 20
 
 // packed puts the packets of the loaded pieces, which come by their keys, in
 // order and into chunks.
@@ -40,7 +40,7 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 				return
 			}
 			p.rest = p.chunk.Content()
-			w.merged += len(p.rest)
+			w.merged += p.holds()
 			if w.pieces = append(w.pieces, p); w.merged > maxMerged {
 				x.err = fmt.Errorf("%d files have packets of the same time: too many to be merged at once (%d MiB)", len(w.pieces), maxMerged>>20)
 				return
@@ -56,7 +56,7 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 type weaver struct {
 	packer
 	pieces []*piece
-	merged int // bytes of their contents
+	merged int // bytes of memory that they hold
 }
 
 // drain puts out the packets up to a time: nothing earlier is to come. It
@@ -116,7 +116,7 @@ func head(p *piece) int64 {
 }
 
 func (w *weaver) remove(i int) {
-	w.merged -= len(w.pieces[i].chunk.Content())
+	w.merged -= w.pieces[i].holds()
 	w.pieces = slices.Delete(w.pieces, i, i+1)
 }
 
