@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"testing"
 
@@ -50,7 +51,28 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("packet of %d bytes", len(p.Data))
 			}
 		}
+		fuzzTail(t, r, int64(len(file)))
 	})
+}
+
+// fuzzTail follows the file as if it grew to its size in two steps.
+func fuzzTail(t *testing.T, r *Reader, size int64) {
+	tail, b := r.Tail(), new(Buffer)
+	for _, size := range []int64{size / 2, size} {
+		for chunks := int64(0); ; chunks++ {
+			_, err := tail.Next(size, b)
+			if chunks*MarkLen > size {
+				t.Fatalf("%d chunks in %d bytes", chunks, size)
+			}
+			if err == nil {
+				continue
+			}
+			checkKind(t, err)
+			if errors.Is(err, io.ErrUnexpectedEOF) || !tail.Skip() {
+				break
+			}
+		}
+	}
 }
 
 func checkKind(t *testing.T, err error) {
