@@ -298,6 +298,22 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestCaller: nobody can become the number that means none.
+func TestCaller(t *testing.T) {
+	for id, want := range map[string]bool{"4242": true, "4294967294": true, "4294967295": false, "0": false, "-1": false, "+1": false, "": false} {
+		t.Setenv("SUDO_UID", id)
+		t.Setenv("SUDO_GID", "100")
+		if u, ok := Caller(); ok != want {
+			t.Errorf("SUDO_UID=%s: %+v, %t", id, u, ok)
+		}
+		t.Setenv("SUDO_UID", "4242")
+		t.Setenv("SUDO_GID", id)
+		if u, ok := Caller(); ok != (want || id == "0") {
+			t.Errorf("SUDO_GID=%s: %+v, %t", id, u, ok)
+		}
+	}
+}
+
 func TestCanWrite(t *testing.T) {
 	someone := User{Name: "someone", UID: 4242, GID: 4242}
 	dir := openDir(t)

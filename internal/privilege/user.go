@@ -124,9 +124,9 @@ func candidates() (all []User) {
 
 // Caller returns the user who called sudo(8), where root was got by that.
 func Caller() (u User, ok bool) {
-	uid, uidErr := strconv.Atoi(os.Getenv("SUDO_UID"))
-	gid, gidErr := strconv.Atoi(os.Getenv("SUDO_GID"))
-	if uidErr != nil || gidErr != nil || uid <= 0 || os.Geteuid() != 0 {
+	uid, uidErr := parseID(os.Getenv("SUDO_UID"))
+	gid, gidErr := parseID(os.Getenv("SUDO_GID"))
+	if uidErr != nil || gidErr != nil || uid == 0 || os.Geteuid() != 0 {
 		return User{}, false
 	}
 	return User{os.Getenv("SUDO_USER"), uid, gid}, true
