@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -18,8 +19,22 @@ import (
 // The device: what it is to have, whether that is safe, and making it, or taking
 // one that is there.
 
-// setUpFlags set up a device of our own; one that is there is used as it is.
-var setUpFlags = []string{"addr", "route", "exclude", "metric", "table", "mtu", "queue", "ring-size", "force-config"}
+// netFlags are about addresses and routes, which --no-config leaves alone. setUpFlags
+// set up a device of our own; one that is there is used as it is.
+var (
+	netFlags   = []string{"addr", "route", "exclude", "metric", "table", "mtu", "force-config"}
+	setUpFlags = slices.Concat(netFlags, []string{"queue", "ring-size"})
+)
+
+// firstSet is the first of these flags that is set, with its dashes, or "".
+func firstSet(c *cli.Context, names []string) string {
+	for _, name := range names {
+		if c.IsSet(name) {
+			return dashed(name)
+		}
+	}
+	return ""
+}
 
 // parseNet reads addresses, routes and where they are to be.
 func (o *options) parseNet(c *cli.Context) error {
@@ -46,22 +61,19 @@ func (o *options) parseNet(c *cli.Context) error {
 	}
 	o.net.MTU, o.net.Metric, o.net.Table = c.Int("mtu"), c.Int("metric"), c.Int("table")
 	o.netns, o.force = c.String("netns"), c.Bool("force-config")
-	for _, name := range setUpFlags {
-		if o.setUp == "" && c.IsSet(name) {
-			o.setUp = dashed(name)
-		}
-	}
+	o.setUp = firstSet(c, setUpFlags)
+	netFlag := firstSet(c, netFlags)
 	switch {
+	case o.noConfig && netFlag != "":
+		return fmt.Errorf("--no-config leaves the device alone: it contradicts %s", netFlag)
 	case c.IsSet("netns") && o.netns == "":
 		return errors.New("--netns: the name is empty")
 	case c.IsSet("mtu") && o.net.MTU == 0: // which would mean that none was given
-		return errors.New("mtu 0: must be 68 to 65535 bytes")
+		return errors.New("--mtu 0: must be 68 to 65535 bytes")
 	case c.IsSet("table") && o.net.Table == 0:
-		return errors.New("routing table 0: must be 1 to 4294967295")
+		return errors.New("--table 0: must be 1 to 4294967295")
 	case (c.IsSet("metric") || c.IsSet("table")) && len(o.net.Routes) == 0:
 		return errors.New("--metric and --table are about routes: they need --route")
-	case o.noConfig && (c.IsSet("addr") || c.IsSet("route") || c.IsSet("mtu")):
-		return errors.New("--no-config leaves the device alone: it contradicts --addr, --route and --mtu")
 	}
 	if err := o.net.Validate(); err != nil {
 		return err
