@@ -17,7 +17,7 @@ import (
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "check whether a recording would work here",
-		UsageText: "tunrec doctor [-o DIR]... [--user USER[:GROUP]] [--json]",
+		UsageText: "tunrec doctor [-o DIR]... [--user USER[:GROUP]] [--owner USER[:GROUP]] [--json]",
 		Description: "Looks at everything that a recording needs, in order, and says of each whether it is well,\n" +
 			"or what is wrong and the command that mends it. It makes a device and records a packet in\n" +
 			"memory, and writes for a second into a file without a name in each DIR; nothing is left.\n\n" +
@@ -27,7 +27,8 @@ func doctorCommand() *cli.Command {
 			"The exit code is 0 where nothing is wrong.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "o", Usage: "look at `DIR`, where files will be written, or at that of a file; repeatable (default: here)"},
-			&cli.StringFlag{Name: "user", Usage: "the recording will give up root for `USER[:GROUP]` (default: who called sudo, else nobody, whoever can write)"},
+			&cli.StringFlag{Name: "user", Usage: "the recording will give up root for `USER[:GROUP]` (default: --owner; who called sudo; or nobody; whoever can write)"},
+			&cli.StringFlag{Name: "owner", Usage: "new files will belong to `USER[:GROUP]`"},
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line", DisableDefaultText: true},
 		},
 		Action: doctor, OnUsageError: onUsageError,
@@ -75,7 +76,7 @@ func doctor(c *cli.Context) error {
 	if c.Args().Present() {
 		return usageError(fmt.Errorf("unexpected argument %q", c.Args().First()), "tunrec doctor --help lists the flags")
 	}
-	p, err := newPatient(c.StringSlice("o"), c.String("user"))
+	p, err := newPatient(c)
 	if err != nil {
 		return usageError(err, "")
 	}
@@ -112,9 +113,9 @@ func printFinding(w io.Writer, f finding) error {
 
 // newPatient finds the directories of the outputs and whom a recording there
 // would run as.
-func newPatient(outputs []string, user string) (*patient, error) {
+func newPatient(c *cli.Context) (*patient, error) {
 	p := &patient{}
-	for _, name := range outputs {
+	for _, name := range c.StringSlice("o") {
 		if info, err := os.Stat(name); err != nil || !info.IsDir() {
 			name = filepath.Dir(name)
 		}
@@ -125,13 +126,12 @@ func newPatient(outputs []string, user string) (*patient, error) {
 	if len(p.dirs) == 0 {
 		p.dirs = []string{"."}
 	}
-	var err error
-	if user != "" {
-		p.user, err = privilege.ParseUser(user)
-		return p, err
+	var id identity
+	if err := id.parse(c); err != nil {
+		return nil, err
 	}
-	// Where nobody can write, the check of the directory says so.
-	p.user, _ = privilege.Choose(p.dirs)
+	_ = id.choose(p.dirs) // the check of a directory tells who cannot write there
+	p.user = id.become
 	return p, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
-	"github.com/tunrec/tunrec/internal/privilege"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/tun"
 )
@@ -17,7 +16,7 @@ func (p *patient) privileges() finding {
 	switch {
 	case os.Geteuid() != 0:
 		return wrong(privilegeHint(), "user %d: making a utun device needs root", os.Geteuid())
-	case p.user == privilege.User{}:
+	case p.user.UID == 0:
 		return ok("root")
 	}
 	return ok("root, who becomes %s once the device is made", p.user)

@@ -12,7 +12,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
-	"github.com/tunrec/tunrec/internal/privilege"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/tun"
 )
@@ -29,7 +28,7 @@ func (p *patient) privileges() finding {
 		return wrong(privilegeHint(), "user %d has no CAP_NET_ADMIN", os.Geteuid())
 	case os.Geteuid() != 0:
 		return ok("user %d has CAP_NET_ADMIN, and gives it up once the device is made", os.Geteuid())
-	case p.user == privilege.User{}:
+	case p.user.UID == 0:
 		return ok("root, who gives up all capabilities once the device is made")
 	}
 	return ok("root, who becomes %s once the device is made", p.user)

@@ -56,7 +56,7 @@ func (p *patient) writing(dir string) finding {
 		return ok("%s can make files in %s", p.user, dir)
 	case errors.Is(err, errors.ErrUnsupported):
 		return note("", "%v", err)
-	case p.user == privilege.User{}:
+	case p.user.UID == 0:
 		return wrong("choose with --user who can, or another directory with -o", "%v", err)
 	}
 	return wrong(fmt.Sprintf("%s %d:%d %s, or choose with --user who can", chown(dir), p.user.UID, p.user.GID, dir), "%v", err)

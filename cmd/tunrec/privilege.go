@@ -22,9 +22,8 @@ type identity struct {
 	hookDirs    []string
 }
 
-func (o *options) parsePrivileges(c *cli.Context) error {
-	id := &o.identity
-	id.keep, id.hookDirs = c.Bool("keep-root"), c.StringSlice("hook-dir")
+// parse reads --user and --owner.
+func (id *identity) parse(c *cli.Context) error {
 	if c.IsSet("user") {
 		u, err := privilege.ParseUser(c.String("user"))
 		if err != nil {
@@ -38,6 +37,29 @@ func (o *options) parsePrivileges(c *cli.Context) error {
 			return fmt.Errorf("--owner %s: %w", s, err)
 		}
 		id.owner = &u
+	}
+	return nil
+}
+
+// choose sets whom to become, and tells whether that one can write in dirs.
+func (id *identity) choose(dirs []string) (err error) {
+	switch {
+	case id.user != nil:
+		id.become = *id.user
+	case id.owner != nil:
+		id.become = *id.owner
+	default:
+		id.become, err = privilege.Choose(dirs)
+		return err
+	}
+	return privilege.CanWrite(id.become, dirs...)
+}
+
+func (o *options) parsePrivileges(c *cli.Context) error {
+	id := &o.identity
+	id.keep, id.hookDirs = c.Bool("keep-root"), c.StringSlice("hook-dir")
+	if err := id.parse(c); err != nil {
+		return err
 	}
 	switch {
 	case id.keep && id.user != nil:
@@ -78,20 +100,10 @@ func (o *options) chooseUser() (err error) {
 	if !o.series() && hook == nil && (id.owner != nil || caller.Set) && id.user == nil {
 		mustWrite = nil // one file is made and given away by root
 	}
-	switch {
-	case !o.drops():
+	if !o.drops() {
 		o.create.Owner = caller
-	case id.user != nil:
-		id.become = *id.user
-		err = privilege.CanWrite(id.become, mustWrite...)
-	case id.owner != nil:
-		id.become = *id.owner
-		err = privilege.CanWrite(id.become, mustWrite...)
-	default:
-		id.become, err = privilege.Choose(mustWrite)
-		if !o.series() {
-			err = nil // who cannot even make the one file is told then
-		}
+	} else if err = id.choose(mustWrite); id.user == nil && id.owner == nil && !o.series() {
+		err = nil // who cannot even make the one file is told then
 	}
 	if err == nil && o.drops() && hook != nil {
 		if err = privilege.CanRun(id.become, hook.Argv[0]); err == nil {
