@@ -1,6 +1,9 @@
 package capfile
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // LoadChunk reads the chunk that e, which Chunks has returned, describes, and
 // checks it as ReadChunk does. The Chunk stands in the memory of b.
@@ -19,6 +22,11 @@ func (r *Reader) LoadChunk(e Entry, b *Buffer) (*Chunk, error) {
 		return &Chunk{Entry: e, Buf: b.stored[:n]}, nil
 	}
 	encoded := b.stored[zstdHeaderLen:][:e.StoredLen]
+	// Other blocks may decode to the mark, too; WriteChunk writes over its bytes.
+	var mark [MarkLen]byte
+	if putMark(mark[:], Zstd, &e); !bytes.HasPrefix(encoded, mark[:]) {
+		return nil, r.named(corrupt(int64(e.FileOffset), "the mark of a chunk should be there"))
+	}
 	if err := checkBlocks(encoded); err != nil {
 		return nil, r.named(corrupt(int64(e.FileOffset), "the chunk that begins there %w", err))
 	}

@@ -94,6 +94,28 @@ func TestLoadChunkEndsFrame(t *testing.T) {
 	}
 }
 
+// TestLoadChunkOtherMark: a chunk whose mark is the right one only when it is
+// decoded is refused, since a copy would get other bytes there.
+func TestLoadChunkOtherMark(t *testing.T) {
+	content, count := packets(t, 1000, func(b []byte) { clear(b) })
+	c := newChunk(content, count)
+	c.Hash()
+	e := c.Entry
+	e.StoredLen = uint32(zstdBlockHeaderLen + MarkLen + zstdBlockHeaderLen + len(content))
+	var mark [MarkLen]byte
+	putMark(mark[:], Plain, &e)
+	file := appendRawBlock(appendRawBlock(nil, mark[:], false), content, false)
+	r := &Reader{f: bytes.NewReader(file), header: header{form: Zstd, window: 0x50}, info: Info{Form: Zstd, Size: int64(len(file))}}
+	var b Buffer
+	if _, err := r.ReadChunk(e, &b); err != nil {
+		t.Fatalf("it does not decode: %v", err)
+	}
+	_, err := r.LoadChunk(e, &b)
+	if _, ok := errors.AsType[*CorruptError](err); !ok || !strings.Contains(err.Error(), "mark") {
+		t.Fatalf("error is %v", err)
+	}
+}
+
 // TestWindowBytes: what a file says is what its Writer was told, and a window
 // with a mantissa is rounded up.
 func TestWindowBytes(t *testing.T) {
