@@ -71,3 +71,18 @@ func writeCapture(b *testing.B, name string, chunks int) {
 		b.Fatal(err)
 	}
 }
+
+// TestHarmless: no control character reaches the terminal.
+func TestHarmless(t *testing.T) {
+	for text, want := range map[string]string{
+		"a file's name → ж":      "a file's name → ж",
+		"\x1b]0;title\x07\r\n\t": `\x1b]0;title\a\r\n\t`,
+		"\x9b31m \u009b31m":      `\x9b31m \u009b31m`,
+		"\u202e'":                `\u202e'`,
+		"":                       "",
+	} {
+		if got := harmless(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}

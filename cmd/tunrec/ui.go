@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -24,7 +26,7 @@ import (
 // printError prints an error, and its hint where it has one.
 func printError(err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors: one line
-	fmt.Fprintf(os.Stderr, "tunrec: error: %s\n", text)
+	fmt.Fprintf(os.Stderr, "tunrec: error: %s\n", harmless(text))
 	var coded *codedError
 	if !errors.As(err, &coded) {
 		return
@@ -33,9 +35,32 @@ func printError(err error) {
 		fmt.Fprintln(os.Stderr, strings.TrimRight(coded.lines, "\n"))
 	}
 	if coded.hint != "" {
-		fmt.Fprintf(os.Stderr, "tunrec: hint: %s\n", coded.hint)
+		fmt.Fprintf(os.Stderr, "tunrec: hint: %s\n", harmless(coded.hint))
 	}
 }
+
+// harmless writes what is not printable as Go does, \x1b: strangers' file names
+// and errors about them must not control the terminal.
+func harmless(text string) string {
+	if utf8.ValidString(text) && strings.IndexFunc(text, notPrintable) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if n == 1 && r == utf8.RuneError {
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		} else if notPrintable(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
+
+func notPrintable(r rune) bool { return !strconv.IsPrint(r) }
 
 // ui prints messages about a recording to standard error: standard output is
 // for packets.
@@ -69,7 +94,7 @@ func (u *ui) print(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintf(os.Stderr, "tunrec: "+format+"\n", args...)
+	fmt.Fprintf(os.Stderr, "tunrec: %s\n", harmless(fmt.Sprintf(format, args...)))
 }
 
 // clearLine takes the rewritten line away.
@@ -275,6 +300,7 @@ func statusLine(s recorder.Stats, perSecond uint64, name string) string {
 }
 
 func (u *ui) rewrite(text string) {
+	text = harmless(text)
 	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && width > 1 {
 		if r := []rune(text); len(r) >= width {
 			text = string(r[:width-1])
