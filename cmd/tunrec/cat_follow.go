@@ -7,9 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
@@ -48,7 +46,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	if err != nil {
 		return err
 	}
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, release := untilSignal()
 	defer release()
 	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{0, ui}, read: map[string]bool{}}
 	for ctx.Err() == nil {

@@ -119,7 +119,7 @@ func (r *repairing) to(name string) error {
 		return err
 	}
 	defer f.Close()
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, release := untilSignal()
 	defer release()
 	out := &newFile{}
 	report := o.Loss

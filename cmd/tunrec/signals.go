@@ -62,3 +62,15 @@ func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Rec
 	}()
 	return func() { close(released) }
 }
+
+// untilSignal returns a context that a signal ends. A second one kills, as if
+// nobody had caught the first: what hangs can be ended.
+func untilSignal() (context.Context, context.CancelFunc) {
+	caught := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1)
+		caught = append(caught, syscall.SIGHUP)
+	}
+	ctx, release := signal.NotifyContext(context.Background(), caught...)
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameStop, release) })
+	return ctx, release
+}

@@ -7,11 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -155,7 +153,7 @@ func extractTo(in *inputs, out output, format extract.Format, o extract.Options,
 	debug.SetMemoryLimit(softMemoryLimit)
 	bad := damages{in.bad, ui}
 	o.Damaged = bad.add
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, release := untilSignal()
 	defer release()
 	format.Section.Application = "tunrec " + version
 	result, err := extractInto(ctx, in, out, format, o, sync)
