@@ -173,7 +173,6 @@ func Section(files []*File) pcapng.Section {
 		func(s *pcapng.Section) *string { return &s.OS },
 		func(s *pcapng.Section) *string { return &s.InterfaceName },
 		func(s *pcapng.Section) *string { return &s.InterfaceDescription },
-		func(s *pcapng.Section) *string { return &s.Filter },
 	} {
 		seen := map[string]bool{"": true}
 		var values []string
@@ -188,6 +187,7 @@ func Section(files []*File) pcapng.Section {
 		}
 		*at(&s) = strings.Join(values, ", ")
 	}
+	s.Filter = eitherFilter(files)
 	for i, f := range files {
 		snaplen := f.Info.Section.Snaplen
 		if i == 0 || snaplen == 0 || s.Snaplen != 0 && snaplen > s.Snaplen {
@@ -195,4 +195,27 @@ func Section(files []*File) pcapng.Section {
 		}
 	}
 	return s
+}
+
+// eitherFilter is what all packets of the files have passed: "" where a file has
+// no filter, or where it would be too long to be noted.
+func eitherFilter(files []*File) string {
+	var filters []string
+	for _, f := range files {
+		filter := f.Info.Section.Filter
+		if filter == "" {
+			return ""
+		}
+		if !slices.Contains(filters, filter) {
+			filters = append(filters, filter)
+		}
+	}
+	if len(filters) < 2 {
+		return strings.Join(filters, "")
+	}
+	either := "(" + strings.Join(filters, ") or (") + ")"
+	if len(either) >= pcapng.MaxOptionLen {
+		return ""
+	}
+	return either
 }

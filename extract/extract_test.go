@@ -449,6 +449,23 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
+// TestEitherFilter: what is noted of merged files is a filter, and true.
+func TestEitherFilter(t *testing.T) {
+	for want, filters := range map[string][]string{
+		"tcp":            {"tcp", "tcp"},
+		"(tcp) or (udp)": {"tcp", "udp", "tcp"},
+		"":               {"tcp", ""},
+	} {
+		var files []*File
+		for _, f := range filters {
+			files = append(files, &File{Info: capfile.Info{Section: pcapng.Section{Filter: f}}})
+		}
+		if got := Section(files).Filter; got != want {
+			t.Errorf("%q: %q, not %q", filters, got, want)
+		}
+	}
+}
+
 func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/dev/fd")

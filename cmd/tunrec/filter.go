@@ -91,7 +91,7 @@ func showFilter(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usageError(errors.New("no filter given"), "tunrec filter -d 'tcp port 443'")
 	}
-	p, err := compileFilter(c, filter.Options{})
+	p, err := compileFilter(c, filter.Options{Direction: filter.DirectionOut}) // as of a device
 	if err != nil {
 		return err
 	}

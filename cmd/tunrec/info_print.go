@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 	if i.Packets > 0 {
 		line("First packet", "%s", time.Unix(0, i.First).Format(time.RFC3339Nano))
 		line("Last packet", "%s", time.Unix(0, i.Last).Format(time.RFC3339Nano))
-		took := time.Duration(i.Last - i.First)
+		took := lasted(i.First, i.Last)
 		line("Duration", "%s", took)
 		line("Data", "%s (%s bytes) on the wire, %s bytes a packet", humanize.IBytes(i.OriginalBytes),
 			count(i.OriginalBytes), humanize.CommafWithDigits(float64(i.OriginalBytes)/float64(i.Packets), 1))
@@ -151,7 +152,7 @@ func infoRow(name string, d *described) []string {
 	i := &d.info
 	row := listRow(name, i, d.state)
 	perSecond := "-"
-	if took := time.Duration(i.Last - i.First); took > 0 {
+	if took := lasted(i.First, i.Last); took > 0 {
 		perSecond = humanize.CommafWithDigits(rate(i.Packets, took), 1)
 	}
 	row = slices.Insert(row, 4, perSecond, humanize.IBytes(i.OriginalBytes))
@@ -191,4 +192,13 @@ func printInfoJSON(w io.Writer, files []described) {
 		}
 		e.Encode(line) // the error of writing is Flush's
 	}
+}
+
+// lasted is the time from first to last, nanoseconds since 1970, as far as it can
+// be told: a file may claim any.
+func lasted(first, last int64) time.Duration {
+	if d := last - first; last <= first || d > 0 {
+		return max(0, time.Duration(d))
+	}
+	return math.MaxInt64
 }

@@ -88,3 +88,17 @@ func TestProgressLine(t *testing.T) {
 	}
 	progressLine("x", 0, 0, 0)
 }
+
+func TestLasted(t *testing.T) {
+	for _, test := range []struct {
+		first, last int64
+		want        time.Duration
+	}{
+		{1e18, 1e18 + 5, 5}, {7, 7, 0}, {8, 7, 0},
+		{math.MinInt64, math.MaxInt64, math.MaxInt64}, {-1, math.MaxInt64, math.MaxInt64},
+	} {
+		if got := lasted(test.first, test.last); got != test.want {
+			t.Errorf("from %d to %d: %v, not %v", test.first, test.last, got, test.want)
+		}
+	}
+}
