@@ -11,7 +11,7 @@ import (
 )
 
 // fromEnv reads a number from the environment, for long runs by hand:
-// TUNREC_FILTER_EXPRESSIONS=20000 TUNREC_FILTER_PACKETS=5000 go test -run Differential
+// TUNREC_FILTER_EXPRESSIONS=20000 TUNREC_FILTER_PACKETS=20000 go test -run Differential
 func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
 	s, set := os.LookupEnv(name)
@@ -29,8 +29,8 @@ func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 // tcpdump, on random expressions: half of them from a fixed seed, half from
 // one that changes, which TUNREC_FILTER_SEED sets.
 func TestDifferential(t *testing.T) {
-	expressions := fromEnv(t, "TUNREC_FILTER_EXPRESSIONS", 1000)
-	packets := corpus(1, int(fromEnv(t, "TUNREC_FILTER_PACKETS", 1000)))
+	expressions := fromEnv(t, "TUNREC_FILTER_EXPRESSIONS", 2000)
+	packets := corpus(1, int(fromEnv(t, "TUNREC_FILTER_PACKETS", 5000)))
 	seed := fromEnv(t, "TUNREC_FILTER_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("TUNREC_FILTER_SEED=%d", seed)
 	o := newOracle(t, packets)
