@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
-	"syscall"
 
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
@@ -44,7 +42,7 @@ func open(c Config) (_ *Device, err error) {
 			return nil, exists(c.Name)
 		}
 	}
-	fd, name, err := openUtun(c.Name)
+	fd, name, err := openWater(c.Name)
 	if err != nil {
 		return nil, fmt.Errorf("make a utun device: %w", err)
 	}
@@ -87,43 +85,14 @@ func setPending(fd, n int) error {
 	}
 }
 
-// opening is held while water works: closeAbandoned must find only descriptors of its own.
-var opening sync.Mutex
-
-// openUtun has water make the device and returns a descriptor of it,
-// close-on-exec and non-blocking, and its name. water's own descriptor is
-// closed: it is not close-on-exec, and a finalizer hangs on it.
-func openUtun(name string) (fd int, actual string, err error) {
-	opening.Lock()
-	defer opening.Unlock()
-	syscall.ForkLock.RLock() // no child is to inherit water's descriptor
-	defer syscall.ForkLock.RUnlock()
-
-	config := water.Config{DeviceType: water.TUN}
-	config.Name = name
-	ifce, err := water.New(config)
-	if err != nil {
-		closeAbandoned()
-		return -1, "", err
-	}
-	fd, err = dup(ifce.Name())
-	if err := errors.Join(err, ifce.Close()); err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return -1, "", err
-	}
-	return fd, ifce.Name(), nil
-}
-
 // dup finds the descriptor of the device, which water does not show, among our own.
-func dup(name string) (fd int, err error) {
+func dup(ifce *water.Interface) (fd int, err error) {
 	for old := range descriptorLimit() {
-		if attachedTo(old) == name {
+		if attachedTo(old) == ifce.Name() {
 			return unix.FcntlInt(uintptr(old), unix.F_DUPFD_CLOEXEC, 0)
 		}
 	}
-	return -1, fmt.Errorf("the descriptor of %s was not found", name)
+	return -1, fmt.Errorf("the descriptor of %s was not found", ifce.Name())
 }
 
 // closeAbandoned closes what water leaves open when connecting fails: any

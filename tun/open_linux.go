@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 	"syscall"
 
 	"github.com/songgao/water"
@@ -37,7 +36,7 @@ func open(c Config) (_ *Device, err error) {
 	if err := refuseExisting(nl, c.Name); err != nil {
 		return nil, err
 	}
-	fd, name, err := openTun(c.Name)
+	fd, name, err := openWater(c.Name)
 	if err != nil {
 		return nil, explain(err, c.Name)
 	}
@@ -154,39 +153,11 @@ func setQdisc(nl *netlink.Handle, link netlink.Link, kind string) error {
 	return nil
 }
 
-// opening is held while water works: closeAbandoned must find only descriptors of its own.
-var opening sync.Mutex
-
-// openTun has water make the device and returns a descriptor of it, close-on-exec
-// and non-blocking, and the name that the kernel gave. water's own descriptor is
-// closed: it is not close-on-exec, and a finalizer hangs on it.
-func openTun(name string) (fd int, actual string, err error) {
-	opening.Lock()
-	defer opening.Unlock()
-	syscall.ForkLock.RLock() // no child is to inherit water's descriptor
-	defer syscall.ForkLock.RUnlock()
-
-	config := water.Config{DeviceType: water.TUN}
-	config.Name = name
-	ifce, err := water.New(config)
-	if err != nil {
-		closeAbandoned()
-		return -1, "", err
-	}
-	fd, err = dup(ifce.ReadWriteCloser)
-	if err := errors.Join(err, ifce.Close()); err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return -1, "", err
-	}
-	return fd, ifce.Name(), nil
-}
-
-func dup(file any) (fd int, err error) {
-	conn, ok := file.(syscall.Conn)
+// dup returns a descriptor of water's own, close-on-exec.
+func dup(ifce *water.Interface) (fd int, err error) {
+	conn, ok := ifce.ReadWriteCloser.(syscall.Conn)
 	if !ok {
-		return -1, fmt.Errorf("water gave a %T, not a file", file)
+		return -1, fmt.Errorf("water gave a %T, not a file", ifce.ReadWriteCloser)
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {

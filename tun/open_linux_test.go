@@ -113,7 +113,7 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"refused by us": func() error { _, err := Open(Config{Name: "taken"}); return err },
 		// As if another process had made it between our look and TUNSETIFF.
-		"refused by the kernel": func() error { _, _, err := openTun("taken"); return explain(err, "taken") },
+		"refused by the kernel": func() error { _, _, err := openWater("taken"); return explain(err, "taken") },
 	} {
 		files := descriptors(t)
 		for range 1000 {

@@ -10,7 +10,7 @@
 //	ingest.go    the boundary to whoever takes the packets
 //	kind.go      the makes of it: read and ring
 //	device.go    Device, which is one or the other
-//	open_*.go    opening and setting up, per system
+//	open_*.go    opening and setting up, per system; water.go makes the device
 //	read_*.go    one packet per read: read(2) on Linux
 //	family.go    one packet per read, behind a 4-byte address family: macOS
 //	batch.go     many packets per read: recvmsg_x(2) on macOS
