@@ -51,13 +51,9 @@ func checkBlocks(b []byte) error {
 		if len(b)-at < zstdBlockHeaderLen {
 			return errors.New("ends inside a zstd block header")
 		}
-		v := int(b[at]) | int(b[at+1])<<8 | int(b[at+2])<<16
-		size := v >> 3
-		if v&6 == 1<<1 { // RLE_Block: one byte, repeated size times
-			size = 1
-		}
+		_, size, last := zstdBlockHeader(b[at:])
 		at += zstdBlockHeaderLen + size
-		if v&zstdBlockLast != 0 || at > len(b) {
+		if last || at > len(b) {
 			return errors.New("has a zstd block that ends the frame or goes beyond the chunk")
 		}
 	}

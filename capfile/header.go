@@ -182,12 +182,12 @@ func (r *rawBlocks) Read(b []byte) (int, error) {
 		if _, err := r.f.ReadAt(h[:], r.at); err != nil {
 			return 0, err
 		}
-		v := int(h[0]) | int(h[1])<<8 | int(h[2])<<16
-		if v&7 != zstdBlockRaw || v>>3 > zstdBlockMax {
+		kind, size, last := zstdBlockHeader(h[:])
+		if kind != zstdBlockRaw || last || size > zstdBlockMax {
 			return 0, fmt.Errorf("%w: the header is compressed, or not whole", ErrForeign)
 		}
 		r.at += zstdBlockHeaderLen
-		r.left = v >> 3
+		r.left = size
 	}
 	n, err := r.f.ReadAt(b[:min(len(b), r.left)], r.at)
 	r.at += int64(n)

@@ -46,6 +46,7 @@ const (
 // Block headers of zstd: 1 bit last, 2 bits type, 21 bits size, little-endian.
 const (
 	zstdBlockRaw        = 0 << 1
+	zstdBlockRLE        = 1 << 1
 	zstdBlockCompressed = 2 << 1
 	zstdBlockLast       = 1
 	zstdBlockHeaderLen  = 3
@@ -55,6 +56,17 @@ const (
 func putZstdBlockHeader(b []byte, kind, size int) {
 	v := kind | size<<3
 	b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16)
+}
+
+// zstdBlockHeader reads the header of a block: its type, how many bytes follow it,
+// and whether the frame ends behind them.
+func zstdBlockHeader(b []byte) (kind, size int, last bool) {
+	v := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+	kind, size = v&6, v>>3
+	if kind == zstdBlockRLE { // one byte, repeated size times
+		size = 1
+	}
+	return kind, size, v&zstdBlockLast != 0
 }
 
 // markHead is the first 36 bytes of a mark, decoded.
@@ -132,18 +144,14 @@ func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 		if len(frame)-at < zstdBlockHeaderLen {
 			return 0, 0, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
 		}
-		v := int(frame[at]) | int(frame[at+1])<<8 | int(frame[at+2])<<16
-		size := v >> 3
-		if v&6 == 1<<1 { // RLE_Block: one byte, repeated size times
-			size = 1
-		}
+		kind, size, last := zstdBlockHeader(frame[at:])
 		next := at + zstdBlockHeaderLen + size
 		if next <= len(frame) {
-			raw, ok := literals(v&6>>1, frame[at+zstdBlockHeaderLen:next])
+			raw, ok := literals(kind, frame[at+zstdBlockHeaderLen:next])
 			rawLiterals += raw
 			coded = coded || !ok
 		}
-		if v&zstdBlockLast != 0 {
+		if last {
 			if next != len(frame) {
 				return 0, 0, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
 			}
@@ -159,11 +167,11 @@ func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 
 // literals returns how many bytes of literals a block of that type holds as they
 // are (RFC 8878 §3.1.1.3.1.1), and whether it holds no others.
-func literals(blockType int, block []byte) (raw int, ok bool) {
+func literals(kind int, block []byte) (raw int, ok bool) {
 	switch {
-	case blockType == 0: // Raw_Block
+	case kind == zstdBlockRaw:
 		return len(block), true
-	case blockType == 1 || len(block) < 3: // RLE_Block, or too short for literals that matter
+	case kind == zstdBlockRLE || len(block) < 3: // or too short for literals that matter
 		return 0, true
 	}
 	switch kind, size := block[0]&3, int(block[0])|int(block[1])<<8|int(block[2])<<16; {

@@ -64,16 +64,12 @@ func countsChunk(counts Entry, f Form) *Chunk {
 func wholeBlocks(b []byte) int {
 	at := 0
 	for len(b)-at >= zstdBlockHeaderLen {
-		v := int(b[at]) | int(b[at+1])<<8 | int(b[at+2])<<16
-		size, raw := v>>3, v&6 == zstdBlockRaw
-		if v&6 == 1<<1 { // RLE_Block
-			size = 1
-		}
+		kind, size, last := zstdBlockHeader(b[at:])
 		next := at + zstdBlockHeaderLen + size
 		switch {
-		case v&zstdBlockLast != 0:
+		case last:
 			return at
-		case next > len(b) && raw:
+		case next > len(b) && kind == zstdBlockRaw:
 			putZstdBlockHeader(b[at:], zstdBlockRaw, len(b)-at-zstdBlockHeaderLen)
 			return len(b)
 		case next > len(b):

@@ -365,19 +365,22 @@ func parseMark(b []byte, f Form) (Entry, bool) {
 func (s *survey) identifyRaw(at int64, b []byte) (p piece, ok bool, err error) {
 	le := binary.LittleEndian
 	p = piece{at: at}
-	body, size, lastBit := at, int64(-1), false
+	body, size, lastBit := at, -1, false
 	if s.r.info.Form == Zstd {
-		if len(b) < zstdBlockHeaderLen || b[0]&6 != zstdBlockRaw {
+		if len(b) < zstdBlockHeaderLen {
 			return p, false, nil
 		}
-		size, lastBit = int64(b[0])>>3|int64(b[1])<<5|int64(b[2])<<13, b[0]&zstdBlockLast != 0
+		var kind int
+		if kind, size, lastBit = zstdBlockHeader(b); kind != zstdBlockRaw {
+			return p, false, nil
+		}
 		b, body = b[zstdBlockHeaderLen:], at+zstdBlockHeaderLen
 	}
 	if len(b) < 8 {
 		return p, false, nil
 	}
 	length := int64(le.Uint32(b[4:]))
-	if s.r.info.Form == Zstd && size != length || length > s.r.info.Size-body {
+	if s.r.info.Form == Zstd && int64(size) != length || length > s.r.info.Size-body {
 		return p, false, nil
 	}
 	p.end = body + length
