@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/tunrec/tunrec/pcapng"
@@ -104,27 +103,6 @@ func decodeIndexBlock(b []byte) (indexHeader, []Entry, error) {
 // ErrNoIndex: the file ends without an index. It was cut short, is still being
 // written, or was not made by tunrec.
 var ErrNoIndex = errors.New("no index at the end of the file")
-
-// ReadIndex reads the entries of all chunks of a file of size bytes, in order,
-// from its index blocks alone: nothing is decompressed. A file without an
-// index gives an error that is ErrNoIndex, a damaged index a *CorruptError.
-func ReadIndex(f io.ReaderAt, size int64) ([]Entry, error) {
-	form, err := readForm(f)
-	if err != nil {
-		return nil, err
-	}
-	var entries []Entry // newest block first, turned round at the end
-	err = eachIndexBlock(f, form, size, func(b indexBlock) error {
-		slices.Reverse(b.entries)
-		entries = append(entries, b.entries...)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.Reverse(entries)
-	return entries, nil
-}
 
 // indexBlock is an index block and where it begins in the file.
 type indexBlock struct {

@@ -194,7 +194,7 @@ func checkFile(t *testing.T, file, section []byte, entries []Entry) {
 		t.Fatalf("tshark shows %d packets of %d", lines, packets)
 	}
 
-	index, err := ReadIndex(bytes.NewReader(file), int64(len(file)))
+	index, err := readIndexAlone(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		t.Fatal(err)
 	}

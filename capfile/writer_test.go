@@ -121,7 +121,7 @@ func TestWriteFaults(t *testing.T) {
 						if endFailed := failAt == chunks+1; whole == (endFailed || cut) && form == Zstd {
 							t.Fatalf("file is whole: %v", whole)
 						}
-						_, err = ReadIndex(bytes.NewReader(f.Bytes()), int64(f.Len()))
+						_, err = readIndexAlone(bytes.NewReader(f.Bytes()), int64(f.Len()))
 						if want := failAt == chunks+1 || cut; want != errors.Is(err, ErrNoIndex) || !want && err != nil {
 							t.Fatalf("index: %v", err)
 						}
@@ -161,7 +161,7 @@ func TestIndexWriteFails(t *testing.T) {
 		if got, whole := readable(t, form, f.Bytes()); got != MaxIndexEntries || !whole {
 			t.Fatalf("%v: %d packets are readable of %d, whole: %v", form, got, MaxIndexEntries, whole)
 		}
-		if index, err := ReadIndex(bytes.NewReader(f.Bytes()), int64(f.Len())); err != nil || len(index) != MaxIndexEntries {
+		if index, err := readIndexAlone(bytes.NewReader(f.Bytes()), int64(f.Len())); err != nil || len(index) != MaxIndexEntries {
 			t.Fatalf("%v: index of %d, %v", form, len(index), err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestCutAnywhere(t *testing.T) {
 		if !bytes.HasPrefix(section, got) {
 			t.Fatalf("cut at byte %d the file decodes to %d other bytes", n, len(got))
 		}
-		if _, err := ReadIndex(bytes.NewReader(file[:n]), int64(n)); err == nil {
+		if _, err := readIndexAlone(bytes.NewReader(file[:n]), int64(n)); err == nil {
 			t.Fatalf("cut at byte %d the file still has an index", n)
 		}
 	}
@@ -260,7 +260,7 @@ func TestPlainAndStream(t *testing.T) {
 		if want := map[Form]int{Plain: 4, Stream: 0}[form]; ours != want {
 			t.Fatalf("%v form has %d blocks of ours, want %d", form, ours, want)
 		}
-		if index, err := ReadIndex(bytes.NewReader(f.Bytes()), int64(f.Len())); form == Plain && (err != nil || len(index) != 3) {
+		if index, err := readIndexAlone(bytes.NewReader(f.Bytes()), int64(f.Len())); form == Plain && (err != nil || len(index) != 3) {
 			t.Fatalf("index of %d entries, %v", len(index), err)
 		} else if form == Stream && !errors.Is(err, ErrNoIndex) {
 			t.Fatalf("index of a stream: %v", err)
@@ -306,7 +306,7 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-// FuzzReadIndex gives ReadIndex files from strangers: it must end, with an
+// FuzzReadIndex gives readIndexAlone files from strangers: it must end, with an
 // error or not, without believing a length.
 func FuzzReadIndex(f *testing.F) {
 	for _, n := range []int{0, 1, 3} {
@@ -320,7 +320,7 @@ func FuzzReadIndex(f *testing.F) {
 		f.Add(section)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		entries, err := ReadIndex(bytes.NewReader(file), int64(len(file)))
+		entries, err := readIndexAlone(bytes.NewReader(file), int64(len(file)))
 		if err == nil && len(entries)*EntryLen > len(file) {
 			t.Fatalf("%d entries out of a file of %d bytes", len(entries), len(file))
 		}

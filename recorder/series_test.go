@@ -47,8 +47,18 @@ func readSeries(t *testing.T, dir string) []seriesFile {
 			t.Fatal(err)
 		}
 		f := seriesFile{name: filepath.Base(name), size: int64(len(b))}
-		if f.index, err = capfile.ReadIndex(bytes.NewReader(b), f.size); err != nil {
+		r, err := capfile.NewReader(bytes.NewReader(b), f.size)
+		if err != nil {
 			t.Fatalf("%s: %v", f.name, err)
+		}
+		if damage := r.Info().Damage; damage != nil { // no index, too
+			t.Fatalf("%s: %v", f.name, damage)
+		}
+		for e, err := range r.Chunks() {
+			if err != nil {
+				t.Fatalf("%s: %v", f.name, err)
+			}
+			f.index = append(f.index, e)
 		}
 		if strings.HasSuffix(name, ".zst") {
 			d, err := zstd.NewReader(nil)

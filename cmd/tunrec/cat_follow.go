@@ -103,9 +103,7 @@ func (f *follower) next(word string) (*listed, error) {
 			}
 		}
 	}
-	unread = slices.DeleteFunc(unread, func(l listed) bool {
-		return l.err != nil || l.info.Form == capfile.Stream
-	})
+	unread = slices.DeleteFunc(unread, func(l listed) bool { return l.err != nil })
 	if len(unread) == 0 {
 		return nil, nil
 	}

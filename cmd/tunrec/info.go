@@ -36,12 +36,7 @@ type described struct {
 	listed
 	format    string
 	linkTypes map[uint16]uint64 // frames of each; nil: all are raw IP
-	lost      lossCounts
-}
-
-// lossCounts are sums that a file's statistics do not have.
-type lossCounts struct {
-	filtered, byQueue, dropped uint64
+	filtered  uint64            // which a file's statistics do not have
 }
 
 func info(c *cli.Context) error {
@@ -126,9 +121,7 @@ func (d *described) addChunks(over *timeline) {
 			e.Earliest, e.Latest = latest, latest
 		}
 		latest = e.Latest
-		d.lost.filtered += e.Filtered
-		d.lost.byQueue += e.DroppedByQueue
-		d.lost.dropped += e.Dropped
+		d.filtered += e.Filtered
 		over.add(span{e.Earliest, e.Latest, uint64(e.Packets), e.OriginalBytes, e.DroppedByQueue + e.Dropped})
 	}
 }

@@ -53,7 +53,7 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 	}
 	if d.linkTypes == nil {
 		line("Received", "%s", count(s.Received))
-		line("Filtered", "%s", count(d.lost.filtered))
+		line("Filtered", "%s", count(d.filtered))
 		line("Dropped", "%s, %s of them by the system's queue", count(s.Dropped), count(s.OSDropped))
 	} else {
 		line("Link types", "%s", linkTypesText(d.linkTypes))
@@ -183,7 +183,7 @@ func printInfoJSON(w io.Writer, files []described) {
 		i, s := &d.info, &d.info.Statistics
 		line := infoLine{
 			listLine: newListLine(&d.listed), Format: d.format, ContentBytes: i.ContentBytes,
-			Received: s.Received, Filtered: d.lost.filtered, DroppedByQueue: s.OSDropped,
+			Received: s.Received, Filtered: d.filtered, DroppedByQueue: s.OSDropped,
 			Snaplen: i.Section.Snaplen, Application: i.Section.Application,
 			OS: i.Section.OS, Hardware: i.Section.Hardware, LinkTypes: d.linkTypes,
 		}
