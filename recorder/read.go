@@ -72,7 +72,7 @@ func (rd *reader) run() error {
 			return nil
 		}
 		if rd.pending.received >= publishEvery {
-			rd.keepUp()
+			rd.keepTime()
 		}
 		if rd.slab == nil {
 			rd.start(rd.take())
@@ -204,45 +204,43 @@ func (rd *reader) start(s *slab) {
 	rd.askForQueue()
 }
 
-// pause waits for packets, or seals a slab that has waited long enough.
+// pause waits for packets, where nothing is due.
 func (rd *reader) pause() error {
-	rd.publish()
-	rd.askForQueue()
-	timeout := time.Duration(-1)
-	switch {
-	case rd.slab == nil:
-		timeout = scratchPoll
-	case rd.at > capfile.MarkLen:
-		if timeout = rd.untilSeal(); timeout == 0 {
-			rd.seal()
-			return nil
-		}
+	due := rd.keepTime()
+	if due == 0 {
+		return nil
 	}
-	if left, ok := rd.left(); ok {
-		if left <= 0 {
-			rd.expire()
-			return nil
-		}
-		if timeout < 0 || left < timeout {
-			timeout = left
-		}
-	}
-	if err := rd.Source.Wait(timeout); err != nil {
+	if err := rd.Source.Wait(due); err != nil {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	return nil
 }
 
-// keepUp does what a pause does, for a source that never pauses.
-func (rd *reader) keepUp() {
+// keepTime does what is due by now: it seals a slab that has waited long enough,
+// or ends a file. It returns 0 then, else how long nothing will be, <0: for ever.
+func (rd *reader) keepTime() (due time.Duration) {
 	rd.publish()
 	rd.askForQueue()
-	if rd.slab != nil && rd.at > capfile.MarkLen && rd.untilSeal() == 0 {
-		rd.seal()
+	due = -1
+	switch {
+	case rd.slab == nil:
+		due = scratchPoll
+	case rd.at > capfile.MarkLen:
+		if due = rd.untilSeal(); due == 0 {
+			rd.seal()
+			return 0
+		}
 	}
-	if left, ok := rd.left(); ok && left <= 0 {
-		rd.expire()
+	if left, ok := rd.left(); ok {
+		if left <= 0 {
+			rd.expire()
+			return 0
+		}
+		if due < 0 || left < due {
+			due = left
+		}
 	}
+	return due
 }
 
 // untilSeal returns how long packets may still be added to those in the slab.
