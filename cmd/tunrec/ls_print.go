@@ -91,12 +91,10 @@ func shortDuration(d time.Duration) string {
 
 // printable quotes a name that would do something to a terminal.
 func printable(name string) string {
-	for _, r := range name {
-		if !strconv.IsPrint(r) {
-			return strconv.Quote(name)
-		}
+	if isHarmless(name) {
+		return name
 	}
-	return name
+	return strconv.Quote(name)
 }
 
 // listLine is what --json says of a file; its names are those of the events

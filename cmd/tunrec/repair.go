@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -190,15 +189,9 @@ func lossText(l capfile.Loss) string {
 // value is none.
 type newFile struct{ *rotate.File }
 
-func (n *newFile) create(name string) error {
-	var err error
-	n.File, err = rotate.Create(name, rotate.CreateOptions{Owner: callersOwn()})
-	if errors.Is(err, fs.ErrExist) {
-		return hinted(fmt.Errorf("%s exists already", name), "choose another -o")
-	} else if err != nil {
-		return createError(err, name)
-	}
-	return nil
+func (n *newFile) create(name string) (err error) {
+	n.File, err = createNew(name)
+	return err
 }
 
 // finish closes the file, or removes it where err says that it did not become

@@ -211,13 +211,8 @@ func extractInto(ctx context.Context, in *inputs, out output, format extract.For
 	if out.form == capfile.Stream && !format.Frames {
 		return extract.Run(ctx, in.files, streamFile{os.Stdout}, format, o)
 	}
-	f, err := rotate.Create(out.name, rotate.CreateOptions{Owner: callersOwn()})
+	f, err := createNew(out.name)
 	if err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = hinted(fmt.Errorf("%s exists already", out.name), "choose another -o")
-		} else {
-			err = createError(err, out.name)
-		}
 		return extract.Result{}, err
 	}
 	result, err := extract.Run(ctx, in.files, f, format, o)
@@ -228,6 +223,18 @@ func extractInto(ctx context.Context, in *inputs, out output, format extract.For
 		return result, errors.Join(err, f.Discard())
 	}
 	return result, f.Close()
+}
+
+// createNew makes an output file; none is overwritten.
+func createNew(name string) (*rotate.File, error) {
+	f, err := rotate.Create(name, rotate.CreateOptions{Owner: callersOwn()})
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, hinted(fmt.Errorf("%s exists already", name), "choose another -o")
+	case err != nil:
+		return nil, createError(err, name)
+	}
+	return f, nil
 }
 
 // streamFile is standard output as a capfile.File, which never cuts it back.

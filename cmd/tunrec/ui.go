@@ -42,7 +42,7 @@ func printError(err error) {
 // harmless writes what is not printable as Go does, \x1b: strangers' file names
 // and errors about them must not control the terminal.
 func harmless(text string) string {
-	if utf8.ValidString(text) && strings.IndexFunc(text, notPrintable) < 0 {
+	if isHarmless(text) {
 		return text
 	}
 	var b strings.Builder
@@ -58,6 +58,10 @@ func harmless(text string) string {
 		text = text[n:]
 	}
 	return b.String()
+}
+
+func isHarmless(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, notPrintable) < 0
 }
 
 func notPrintable(r rune) bool { return !strconv.IsPrint(r) }
