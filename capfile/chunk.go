@@ -41,19 +41,15 @@ func ParseMethod(name string) (Method, error) {
 
 // Chunk is a run of whole pcapng packet blocks on its way into a file.
 //
-// Its owner fills Buf, whose first MarkLen bytes are left free for the mark,
-// and the counts of Entry; Compressor.Compress adds the rest, and
-// Writer.WriteChunk the offsets. The content may be empty: a chunk of no
-// packets carries counts.
+// Its owner fills Content and the counts of Entry; Compressor.Compress adds the
+// rest, and Writer.WriteChunk the offsets. The content may be empty: a chunk of
+// no packets carries counts.
 type Chunk struct {
 	Entry
-	Buf []byte // MarkLen bytes of room, then the content
+	Content []byte // pcapng blocks
 
 	encoded []byte // MarkLen bytes of room, then zstd blocks; nil: plain
 }
-
-// Content returns the pcapng blocks of the chunk.
-func (c *Chunk) Content() []byte { return c.Buf[MarkLen:] }
 
 // Compressor turns chunks into joinable zstd blocks, one after the other. It
 // is not safe for concurrent use: every worker has its own. Encoders are made
@@ -104,8 +100,8 @@ func EncodedCap(contentLen int) int {
 // stream forms needs.
 func (c *Chunk) Hash() {
 	c.Method = Stored
-	c.ContentLen = uint32(len(c.Content()))
-	c.Entry.Hash = xxhash.Sum64(c.Content())
+	c.ContentLen = uint32(len(c.Content))
+	c.Entry.Hash = xxhash.Sum64(c.Content)
 	c.encoded = nil
 }
 
@@ -114,7 +110,7 @@ func (c *Chunk) Hash() {
 // kept to.
 func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	c.Hash()
-	content := c.Content()
+	content := c.Content
 	if m == Stored || len(content) == 0 {
 		c.encoded = appendRawBlock(appendStored(buf[:MarkLen], content), nil, false)
 		return nil
@@ -175,14 +171,10 @@ func appendRawBlock(b, content []byte, last bool) []byte {
 // Split cuts the chunk after its first n packets, 0 < n < c.Packets, and
 // returns the rest. Both have to be made ready again. The counts of what was
 // lost before the chunk stay with its first part.
-//
-// The rest stands in the same memory, and its room for the mark is the end of
-// the first part: the first part has to be written before the rest is made
-// ready.
 func (c *Chunk) Split(n uint32) (*Chunk, error) {
 	first, rest := Chunk{}, Chunk{}
 	first.Filtered, first.DroppedByQueue, first.Dropped = c.Filtered, c.DroppedByQueue, c.Dropped
-	content, at := c.Content(), 0
+	content, at := c.Content, 0
 	for i := range c.Packets {
 		p, total, ok := pcapng.ParsePacket(content[at:])
 		if !ok {
@@ -195,8 +187,7 @@ func (c *Chunk) Split(n uint32) (*Chunk, error) {
 		part.Add(p.UnixNano, p.OrigLen)
 		at += total
 		if i == n-1 {
-			first.Buf = c.Buf[:MarkLen+at]
-			rest.Buf = c.Buf[at:]
+			first.Content, rest.Content = content[:at], content[at:]
 		}
 	}
 	*c = first
@@ -219,4 +210,12 @@ func (e *Entry) AddCounts(o *Entry) {
 	e.Filtered += o.Filtered
 	e.DroppedByQueue += o.DroppedByQueue
 	e.Dropped += o.Dropped
+}
+
+// storedLen returns how many bytes of a file of that form the chunk takes.
+func (c *Chunk) storedLen(f Form) int {
+	if f == Zstd {
+		return len(c.encoded)
+	}
+	return MarkLen + len(c.Content)
 }

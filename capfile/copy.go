@@ -17,9 +17,8 @@ func (r *Reader) LoadChunk(e Entry, b *Buffer) (*Chunk, error) {
 	if err != nil {
 		return nil, r.named(err)
 	}
-	n := MarkLen + len(content)
 	if r.info.Form != Zstd {
-		return &Chunk{Entry: e, Buf: b.stored[:n]}, nil
+		return &Chunk{Entry: e, Content: content}, nil
 	}
 	encoded := b.stored[zstdHeaderLen:][:e.StoredLen]
 	// Other blocks may decode to the mark, too; WriteChunk writes over its bytes.
@@ -30,7 +29,7 @@ func (r *Reader) LoadChunk(e Entry, b *Buffer) (*Chunk, error) {
 	if err := checkBlocks(encoded); err != nil {
 		return nil, r.named(corrupt(int64(e.FileOffset), "the chunk that begins there %w", err))
 	}
-	return &Chunk{Entry: e, Buf: b.decoded[:n], encoded: encoded}, nil
+	return &Chunk{Entry: e, Content: content, encoded: encoded}, nil
 }
 
 // WindowBytes returns the window that a file needs which takes this one's

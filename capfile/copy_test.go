@@ -62,7 +62,7 @@ func TestLoadChunk(t *testing.T) {
 				}
 				i--
 				content, err := again.ReadChunk(e, &b)
-				if err != nil || !bytes.Equal(content, chunks[i].Content()) || e.Method != chunks[i].Method {
+				if err != nil || !bytes.Equal(content, chunks[i].Content) || e.Method != chunks[i].Method {
 					t.Fatalf("%s, %v: chunk %d differs, %v", name, m, i, err)
 				}
 			}

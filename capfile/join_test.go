@@ -39,7 +39,7 @@ func packets(t testing.TB, n int, fill func(b []byte)) (blocks []byte, count uin
 
 // newChunk returns a chunk with that content, as the recorder fills one.
 func newChunk(content []byte, count uint32) *Chunk {
-	c := &Chunk{Buf: append(make([]byte, MarkLen), content...)}
+	c := &Chunk{Content: bytes.Clone(content)}
 	c.Packets = count
 	c.Earliest, c.Latest = 1e18, 1e18+int64(count)
 	return c
@@ -83,7 +83,7 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 	t.Helper()
 	largest := 0
 	for _, c := range chunks {
-		largest = max(largest, len(c.Content()))
+		largest = max(largest, len(c.Content))
 	}
 	config := Config{WindowBytes: WindowBytes(largest), Section: pcapng.Section{Application: "test"}}
 	head, err := config.Section.Encode()
@@ -98,7 +98,7 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 	}
 	z := NewCompressor(config.WindowBytes)
 	for _, c := range chunks {
-		if err := z.Compress(c, m, make([]byte, 0, EncodedCap(len(c.Content())))); err != nil {
+		if err := z.Compress(c, m, make([]byte, 0, EncodedCap(len(c.Content)))); err != nil {
 			t.Fatal(err)
 		}
 		promised := w.SizeWith(c)
@@ -114,7 +114,9 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 		if n := len(entries); n > 0 && n%MaxIndexEntries == 0 {
 			section = append(section, f.Bytes()[c.FileOffset-maxIndexBlockLen:c.FileOffset]...)
 		}
-		section = append(section, c.Buf...) // its room holds the mark now
+		var mark [MarkLen]byte
+		putMark(mark[:], Plain, &c.Entry)
+		section = append(append(section, mark[:]...), c.Content...)
 		entries = append(entries, c.Entry)
 	}
 	promised := w.SizeWith(nil)

@@ -26,11 +26,11 @@ func TestLiteralsOfNoise(t *testing.T) {
 	}
 	defer d.Close()
 	stored := func(z *Compressor, c *Chunk) int {
-		if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(c.Content())))); err != nil {
+		if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(c.Content)))); err != nil {
 			t.Fatal(err)
 		}
 		frame := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x50}, c.encoded[MarkLen:]...) // a window of 1 MiB
-		if got, err := d.DecodeAll(append(frame, 1, 0, 0), nil); err != nil || !bytes.Equal(got, c.Content()) {
+		if got, err := d.DecodeAll(append(frame, 1, 0, 0), nil); err != nil || !bytes.Equal(got, c.Content) {
 			t.Fatalf("the chunk does not decode: %v", err)
 		}
 		return len(c.encoded)
@@ -57,7 +57,7 @@ func TestLiteralsOfNoise(t *testing.T) {
 		z := NewCompressor(0)
 		stored(z, little)
 		if c := chunk("text"); stored(z, c) != stored(NewCompressor(0), c) {
-			t.Errorf("%d bytes with few literals decided about the next chunk", len(little.Content()))
+			t.Errorf("%d bytes with few literals decided about the next chunk", len(little.Content))
 		}
 	}
 }

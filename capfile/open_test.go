@@ -49,10 +49,10 @@ func record(t testing.TB, form Form, section pcapng.Section, perChunk ...int) re
 			r.packets = append(r.packets, p)
 			block := make([]byte, len(p.Data)+pcapng.PacketOverhead)
 			copy(block[pcapng.PacketHeaderLen:], p.Data)
-			c.Buf = append(c.Buf, block[:pcapng.PutPacket(block, len(p.Data), p.OrigLen, p.UnixNano)]...)
+			c.Content = append(c.Content, block[:pcapng.PutPacket(block, len(p.Data), p.OrigLen, p.UnixNano)]...)
 			c.Entry.Add(p.UnixNano, p.OrigLen)
 		}
-		if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(c.Content())))); err != nil {
+		if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(c.Content)))); err != nil {
 			t.Fatal(err)
 		}
 		if form != Zstd {

@@ -125,7 +125,7 @@ func (p *inPlace) breakOff(c *checked) error {
 		if err != nil {
 			return err
 		}
-		chunk.Buf, chunk.encoded = slices.Clone(chunk.Buf), slices.Clone(chunk.encoded)
+		chunk.Content, chunk.encoded = slices.Clone(chunk.Content), slices.Clone(chunk.encoded)
 		p.salvaged, p.Salvaged = chunk, uint64(chunk.Packets)
 		p.torn(c, chunk.Packets)
 	case c.kind == pieceChunk:

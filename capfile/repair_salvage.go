@@ -36,7 +36,7 @@ func (r *Reader) salvage(c *checked, f Form) (*Chunk, error) {
 		chunk.Add(p.UnixNano, p.OrigLen)
 		at += total
 	}
-	chunk.Buf = whole[:MarkLen+at]
+	chunk.Content = content[:at]
 	if f != Zstd {
 		chunk.Hash()
 		return chunk, nil
@@ -50,7 +50,7 @@ func (r *Reader) salvage(c *checked, f Form) (*Chunk, error) {
 
 // countsChunk makes a chunk without packets: of counts that belong to none.
 func countsChunk(counts Entry, f Form) *Chunk {
-	c := &Chunk{Entry: counts, Buf: make([]byte, MarkLen)}
+	c := &Chunk{Entry: counts}
 	c.Hash()
 	if f == Zstd {
 		c.encoded = make([]byte, MarkLen)

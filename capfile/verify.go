@@ -227,7 +227,10 @@ func (v *verifier) chunk(c *checked) {
 		v.intact = false
 		return
 	}
-	v.checksum.Write(c.chunk.Buf)
+	var mark [MarkLen]byte
+	putMark(mark[:], Plain, e)
+	v.checksum.Write(mark[:])
+	v.checksum.Write(c.chunk.Content)
 	v.order(c)
 	v.Chunks++
 	v.Packets += uint64(e.Packets)

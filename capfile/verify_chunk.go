@@ -36,8 +36,8 @@ func (r *Reader) loadAt(at int64, e Entry, b *Buffer) (*Chunk, error) {
 	if len(whole) != MarkLen+int(e.ContentLen) {
 		return nil, corrupt(at, "the chunk that begins there has %d bytes, its mark says %d", len(whole), MarkLen+int(e.ContentLen))
 	}
-	c.Buf = whole
-	if got := xxhash.Sum64(c.Content()); got != e.Hash {
+	c.Content = whole[MarkLen:]
+	if got := xxhash.Sum64(c.Content); got != e.Hash {
 		return nil, corrupt(at, "the hash of the chunk that begins there is %016x, its bytes give %016x", e.Hash, got)
 	}
 	return c, nil
@@ -53,7 +53,7 @@ type timeOrder struct {
 // checkPackets checks every block of a chunk, and what its entry says of them.
 func (c *Chunk) checkPackets() (o timeOrder, err error) {
 	var sum Entry
-	content := c.Content()
+	content := c.Content
 	for at := 0; at < len(content); {
 		p, total, ok := pcapng.ParsePacket(content[at:])
 		if ok {

@@ -111,13 +111,22 @@ func (w *Writer) commit() error {
 	return err
 }
 
-// write writes b, or nothing of it where that can be had.
-func (w *Writer) write(b []byte) error {
-	n, err := w.f.Write(b)
-	if err == nil {
-		w.size += uint64(len(b))
-		return nil
+// write writes all parts, or nothing of them where that can be had.
+func (w *Writer) write(parts ...[]byte) error {
+	n := 0
+	for _, b := range parts {
+		written, err := w.f.Write(b)
+		n += written
+		if err != nil {
+			return w.undo(n, err)
+		}
 	}
+	w.size += uint64(n)
+	return nil
+}
+
+// undo cuts off the n bytes that were written before err.
+func (w *Writer) undo(n int, err error) error {
 	w.err = err
 	switch {
 	case n == 0:
@@ -140,7 +149,7 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 		return w.err
 	}
 	if w.form == Stream {
-		if err := w.write(c.Content()); err != nil {
+		if err := w.write(c.Content); err != nil {
 			return err
 		}
 		c.addTo(&w.totals)
@@ -151,20 +160,20 @@ func (w *Writer) WriteChunk(c *Chunk) error {
 			return err
 		}
 	}
-	stored := c.Buf
+	c.FileOffset, c.ContentOffset, c.StoredLen = w.size, w.content, uint32(c.storedLen(w.form))
+	var mark [MarkLen]byte
+	putMark(mark[:], Plain, &c.Entry)
 	if w.form == Zstd {
-		stored = c.encoded
-	}
-	c.FileOffset, c.ContentOffset, c.StoredLen = w.size, w.content, uint32(len(stored))
-	putMark(stored, w.form, &c.Entry)
-	if err := w.write(stored); err != nil {
+		putMark(c.encoded, Zstd, &c.Entry)
+		if err := w.write(c.encoded); err != nil {
+			return err
+		}
+		w.checksum.Write(mark[:]) // the bytes that the zstd mark decodes to
+		w.checksum.Write(c.Content)
+	} else if err := w.write(mark[:], c.Content); err != nil {
 		return err
 	}
-	if w.form == Zstd {
-		putMark(c.Buf, Plain, &c.Entry) // the bytes that the zstd mark decodes to
-		w.checksum.Write(c.Buf)
-	}
-	w.content += uint64(len(c.Buf))
+	w.content += uint64(MarkLen + len(c.Content))
 	c.addTo(&w.totals)
 	w.entries = append(w.entries, c.Entry)
 	return nil
@@ -179,18 +188,14 @@ func (w *Writer) SizeWith(c *Chunk) uint64 {
 	size := w.size + pcapng.StatisticsLen
 	if w.form == Stream {
 		if c != nil {
-			size += uint64(len(c.Content()))
+			size += uint64(len(c.Content))
 		}
 		return size
 	}
 	entries := len(w.entries)
 	if c != nil {
 		entries++
-		stored := c.Buf
-		if w.form == Zstd {
-			stored = c.encoded
-		}
-		size += uint64(len(stored))
+		size += uint64(c.storedLen(w.form))
 	}
 	blocks := 1
 	if entries >= MaxIndexEntries { // a full block, and the last one

@@ -19,20 +19,20 @@ import (
 // refuse to be cut back.
 type faultyFile struct {
 	memFile
-	failAt   int // number of the write that fails, from 0; <0: none
-	partial  int // bytes of it that are written all the same
+	failing  bool // once
+	partial  int  // bytes that are written before
 	truncErr error
-	writes   int
 }
 
 var errFull = errors.New("no space left on device")
 
 func (f *faultyFile) Write(b []byte) (int, error) {
-	f.writes++
-	if f.writes-1 == f.failAt {
-		n, _ := f.memFile.Write(b[:min(f.partial, len(b))])
+	if f.failing && len(b) > f.partial {
+		f.failing = false
+		n, _ := f.memFile.Write(b[:f.partial])
 		return n, errFull
 	}
+	f.partial -= len(b)
 	return f.memFile.Write(b)
 }
 
@@ -79,7 +79,7 @@ func TestWriteFaults(t *testing.T) {
 			for _, partial := range []int{0, 1, 50, 137} {
 				for _, truncErr := range []error{nil, errors.New("input/output error")} {
 					t.Run(fmt.Sprintf("%v/%d/%d/%v", form, failAt, partial, truncErr != nil), func(t *testing.T) {
-						f := &faultyFile{failAt: failAt, partial: partial, truncErr: truncErr}
+						f := &faultyFile{failing: failAt == 0, partial: min(partial, 50), truncErr: truncErr}
 						w, err := NewWriter(f, Config{Form: form})
 						if failAt == 0 {
 							if !errors.Is(err, errFull) {
@@ -97,10 +97,16 @@ func TestWriteFaults(t *testing.T) {
 							if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(content)))); err != nil {
 								t.Fatal(err)
 							}
+							if i+1 == failAt {
+								f.failing, f.partial = true, partial
+							}
 							err := w.WriteChunk(c)
 							if failed := i+1 >= failAt; failed != errors.Is(err, errFull) {
 								t.Fatalf("chunk %d: %v", i, err)
 							}
+						}
+						if failAt == chunks+1 {
+							f.failing, f.partial = true, partial
 						}
 						err = w.Close(End{Lost: 7})
 						torn := truncErr != nil && partial > 0
@@ -139,7 +145,7 @@ func TestWriteFaults(t *testing.T) {
 // chunk before it is in the file once, and Close makes it whole.
 func TestIndexWriteFails(t *testing.T) {
 	for _, form := range []Form{Zstd, Plain} {
-		f := &faultyFile{failAt: 1 + MaxIndexEntries, partial: 100}
+		f := new(faultyFile)
 		w, err := NewWriter(f, Config{Form: form})
 		if err != nil {
 			t.Fatal(err)
@@ -150,6 +156,9 @@ func TestIndexWriteFails(t *testing.T) {
 			c := newChunk(content, count)
 			if err := z.Compress(c, Fastest, make([]byte, 0, 4096)); err != nil {
 				t.Fatal(err)
+			}
+			if i == MaxIndexEntries {
+				f.failing, f.partial = true, 100
 			}
 			if err := w.WriteChunk(c); errors.Is(err, errFull) != (i == MaxIndexEntries) {
 				t.Fatalf("chunk %d: %v", i, err)

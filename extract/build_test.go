@@ -75,11 +75,11 @@ func (m making) record(t testing.TB, chunks ...[]packet) string {
 	}
 	z := capfile.NewCompressor(m.window)
 	for _, packets := range chunks {
-		c := &capfile.Chunk{Buf: make([]byte, capfile.MarkLen)}
+		c := new(capfile.Chunk)
 		block := make([]byte, 1<<16)
 		for _, p := range packets {
 			n := p.put(block)
-			c.Buf = append(c.Buf, block[:n]...)
+			c.Content = append(c.Content, block[:n]...)
 			c.Add(p.unixNano, p.length)
 		}
 		if m.counts != nil {
@@ -87,7 +87,7 @@ func (m making) record(t testing.TB, chunks ...[]packet) string {
 		}
 		c.Hash()
 		if m.form == capfile.Zstd {
-			if err := z.Compress(c, m.method, make([]byte, 0, capfile.EncodedCap(len(c.Content())))); err != nil {
+			if err := z.Compress(c, m.method, make([]byte, 0, capfile.EncodedCap(len(c.Content)))); err != nil {
 				t.Fatal(err)
 			}
 		}

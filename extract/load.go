@@ -50,7 +50,7 @@ var (
 
 // take gets the memory to load a piece into.
 func (p *piece) take() {
-	const common = 2*frameBytes + capfile.MarkLen*2
+	const common = 2 * frameBytes
 	if p.weight() <= common {
 		p.memory = memories.Get().(*memory)
 	} else if p.memory = spare.Swap(nil); p.memory == nil {
@@ -73,7 +73,7 @@ func (p *piece) free() {
 // weight is about how many bytes of memory the piece takes.
 func (p *piece) weight() int64 {
 	if p.chunk != nil {
-		return 2 * int64(len(p.chunk.Buf))
+		return 2 * int64(len(p.chunk.Content))
 	}
 	return int64(p.entry.StoredLen) + int64(p.entry.ContentLen)
 }
@@ -93,12 +93,12 @@ func (x *extraction) load(p *piece) *piece {
 	if p.chunk == nil {
 		return p
 	}
-	before := len(p.chunk.Content())
+	before := len(p.chunk.Content)
 	if err := x.Pick(p.chunk); err != nil {
 		p.chunk, p.err = nil, fmt.Errorf("%s is damaged at byte %d: the chunk that begins there %w", p.file.Name, p.entry.FileOffset, err)
 		return p
 	}
-	p.whole = len(p.chunk.Content()) == before
+	p.whole = len(p.chunk.Content) == before
 	return p
 }
 
@@ -107,7 +107,7 @@ func (x *extraction) load(p *piece) *piece {
 // shorter is no longer ready to be written, see capfile.Reader.LoadChunk. It
 // fails where the chunk is not what its entry says.
 func (o *Options) Pick(c *capfile.Chunk) error {
-	content, kept := c.Content(), 0
+	content, kept := c.Content, 0
 	var all, picked capfile.Entry
 	for at := 0; at < len(content); {
 		packet, n, ok := pcapng.ParsePacket(content[at:])
@@ -137,7 +137,7 @@ func (o *Options) Pick(c *capfile.Chunk) error {
 	}
 	if kept < len(content) {
 		picked.AddCounts(e)
-		c.Entry, c.Buf = picked, c.Buf[:capfile.MarkLen+kept]
+		c.Entry, c.Content = picked, content[:kept]
 	}
 	return nil
 }

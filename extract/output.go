@@ -74,11 +74,11 @@ func (x *extraction) prepare(p *piece) *piece {
 	switch {
 	case p.ready:
 	case o.frames != nil:
-		p.memory.encoded = o.frames.encoder.EncodeAll(p.chunk.Content(), p.memory.encoded[:0])
+		p.memory.encoded = o.frames.encoder.EncodeAll(p.chunk.Content, p.memory.encoded[:0])
 	case o.format.Form == capfile.Zstd:
 		z := o.compressors.Get().(*capfile.Compressor)
 		defer o.compressors.Put(z)
-		if room := capfile.EncodedCap(len(p.chunk.Content())); cap(p.memory.encoded) < room {
+		if room := capfile.EncodedCap(len(p.chunk.Content)); cap(p.memory.encoded) < room {
 			p.memory.encoded = make([]byte, 0, room)
 		}
 		p.err = z.Compress(p.chunk, o.format.Method, p.memory.encoded)

@@ -39,7 +39,7 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 			if !w.drain(p.key) {
 				return
 			}
-			p.rest = p.chunk.Content()
+			p.rest = p.chunk.Content
 			w.merged += p.holds()
 			if w.pieces = append(w.pieces, p); w.merged > maxMerged {
 				x.err = fmt.Errorf("%d files have packets of the same time: too many to be merged at once (%d MiB)", len(w.pieces), maxMerged>>20)
@@ -65,7 +65,7 @@ func (w *weaver) drain(until int64) bool {
 	for len(w.pieces) > 0 {
 		first, second := w.heads()
 		p := w.pieces[first]
-		if untouched := len(p.rest) == len(p.chunk.Content()); untouched && p.chunk.Latest <= min(until, second) {
+		if untouched := len(p.rest) == len(p.chunk.Content); untouched && p.chunk.Latest <= min(until, second) {
 			w.remove(first)
 			if !w.chunk(p) {
 				return false
@@ -127,15 +127,15 @@ type packer struct {
 	left  uint64 // packets that are still to be taken
 
 	memory *memory
-	slab   []byte // MarkLen bytes of room, then the packets; nil: none yet
+	slab   []byte // the packets; nil: none yet
 	entry  capfile.Entry
 }
 
 // chunk takes a piece as it is, where that makes no chunk smaller than it has
 // to be. Like packet, it returns false when it is enough.
 func (k *packer) chunk(p *piece) bool {
-	content := p.chunk.Content()
-	fits := k.slab != nil && len(k.slab)+len(content) <= capfile.MarkLen+slabBytes
+	content := p.chunk.Content
+	fits := k.slab != nil && len(k.slab)+len(content) <= slabBytes
 	if uint64(p.chunk.Packets) >= k.left || fits || k.x.format.repacks() || !p.whole {
 		for p.rest = content; len(p.rest) > 0; {
 			if !k.packet(p) {
@@ -155,12 +155,12 @@ func (k *packer) chunk(p *piece) bool {
 func (k *packer) packet(p *piece) bool {
 	packet, n, _ := pcapng.ParsePacket(p.rest)
 	room := k.x.format.chunkBytes()
-	if k.slab != nil && len(k.slab)+n > capfile.MarkLen+room && !k.flush() {
+	if k.slab != nil && len(k.slab)+n > room && !k.flush() {
 		return false
 	}
 	if k.slab == nil {
 		k.memory = memories.Get().(*memory)
-		k.slab = slices.Grow(k.memory.slab[:0], capfile.MarkLen+max(room, n))[:capfile.MarkLen]
+		k.slab = slices.Grow(k.memory.slab[:0], max(room, n))
 	}
 	k.slab = append(k.slab, p.rest[:n]...)
 	k.entry.Add(packet.UnixNano, packet.OrigLen)
@@ -179,10 +179,11 @@ func (k *packer) flush() bool {
 		return true
 	}
 	if k.slab == nil { // counts alone
-		k.memory, k.slab = memories.Get().(*memory), make([]byte, capfile.MarkLen)
+		k.memory = memories.Get().(*memory)
+		k.slab = k.memory.slab[:0]
 	}
 	k.memory.slab = k.slab
-	p := &piece{chunk: &capfile.Chunk{Entry: k.entry, Buf: k.slab}, memory: k.memory}
+	p := &piece{chunk: &capfile.Chunk{Entry: k.entry, Content: k.slab}, memory: k.memory}
 	k.memory, k.slab, k.entry = nil, nil, capfile.Entry{}
 	return k.yield(p)
 }

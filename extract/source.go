@@ -130,15 +130,15 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 // fill reads packets into the piece until it is full.
 func (x *extraction) fill(r *replay.Reader, p *piece) error {
 	slab := p.memory.slab[:cap(p.memory.slab)]
-	if len(slab) < capfile.MarkLen+slabBytes+maxPacketBlock {
-		slab = make([]byte, capfile.MarkLen+slabBytes+maxPacketBlock)
+	if len(slab) < slabBytes+maxPacketBlock {
+		slab = make([]byte, slabBytes+maxPacketBlock)
 	}
-	at := capfile.MarkLen
+	at := 0
 	defer func() {
 		p.memory.slab = slab
-		p.chunk = &capfile.Chunk{Entry: p.entry, Buf: slab[:at]}
+		p.chunk = &capfile.Chunk{Entry: p.entry, Content: slab[:at]}
 	}()
-	for at < capfile.MarkLen+slabBytes {
+	for at < slabBytes {
 		block := slab[at:]
 		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:maxPacket], nil)
 		if err == nil && n == 0 {

@@ -61,7 +61,8 @@ type Config struct {
 	Patient bool
 	// Buffered: the source keeps packets, with their times, until they are read,
 	// and counts those that it has no room for (a ring). Where no slab is free
-	// they wait there.
+	// they wait there. If it is a tun.InPlace, too, and packets are wanted whole
+	// and all, slabs have no memory of their own: they are made of its.
 	Buffered bool
 	// DrainMax is how many packets are read after a stop at the most: those
 	// that the device can hold. 0 ends at once.
@@ -128,8 +129,25 @@ func (c Config) validate() error {
 	return nil
 }
 
-// slabCap is the memory of a slab that is sealed when it holds slabBytes: room
-// for the mark before, and for one longest packet more.
+// slabCap is the memory of a slab that is sealed when it holds slabBytes: there is
+// room for one longest packet more.
 func slabCap(slabBytes int) int {
-	return capfile.MarkLen + slabBytes + maxPacket + pcapng.PacketOverhead
+	return slabBytes + maxPacket + pcapng.PacketOverhead
 }
+
+// lender is the source, where packets stay in its memory until they have been
+// written: where none is left out or cut, so that its blocks make a chunk as they
+// are.
+func (c Config) lender() tun.InPlace {
+	source, ok := c.Source.(tun.InPlace)
+	if !ok || !c.Buffered || c.Filter != nil || c.Snaplen < tun.MaxPacket {
+		return nil
+	}
+	return source
+}
+
+// A block of a tun.InPlace has the room that an Enhanced Packet Block needs.
+var (
+	_ [pcapng.PacketHeaderLen - tun.Headroom]struct{}
+	_ [tun.Headroom - pcapng.PacketHeaderLen]struct{}
+)

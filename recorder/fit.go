@@ -112,13 +112,13 @@ func (s *FileSink) inTime(c *capfile.Chunk) (uint32, error) {
 
 // firstStamp is the time stamp of the chunk's first packet.
 func firstStamp(c *capfile.Chunk) int64 {
-	p, _, _ := pcapng.ParsePacket(c.Content())
+	p, _, _ := pcapng.ParsePacket(c.Content)
 	return p.UnixNano
 }
 
 // countUntil counts the packets before the first one with such a time stamp.
 func countUntil(c *capfile.Chunk, stop func(unixNano int64) bool) (n uint32) {
-	content := c.Content()
+	content := c.Content
 	for n < c.Packets {
 		p, length, ok := pcapng.ParsePacket(content)
 		if !ok || stop(p.UnixNano) {

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -40,7 +39,8 @@ const (
 type reader struct {
 	*Recorder
 	slab    *slab     // being filled; nil: none was free, packets go to scratch
-	at      int       // where the next block goes in slab.Buf
+	at      int       // where the next block goes in slab.memory
+	lapped  bool      // the source's next block is not behind the last one
 	scratch []byte    // takes packets that there is no slab for; made when first needed
 	since   time.Time // when the slab's first packet was waiting to be sealed, zero: not yet
 	drain   int       // packets that may still be read after a stop; <0: no stop yet
@@ -81,7 +81,7 @@ func (rd *reader) run() error {
 			rd.askForQueue()
 			continue // take has waited
 		}
-		n, origLen, unixNano, err := rd.Source.Next(rd.room(), rd.Filter)
+		n, origLen, unixNano, err := rd.next()
 		switch {
 		case n > 0:
 			rd.accept(n, origLen, unixNano)
@@ -131,13 +131,28 @@ func (rd *reader) handle(requests uint32) bool {
 	return rd.drain < 0
 }
 
+// next has the next packet stand where its block in the slab has it.
+func (rd *reader) next() (n, origLen int, unixNano int64, err error) {
+	if rd.pool.lender == nil {
+		return rd.Source.Next(rd.room(), rd.Filter)
+	}
+	block, origLen, unixNano, err := rd.pool.lender.Take()
+	if block == nil {
+		return 0, 0, 0, err
+	}
+	if rd.at == 0 {
+		rd.slab.memory = block[:cap(block)]
+	}
+	rd.lapped = cap(block) == len(block)
+	return origLen, origLen, unixNano, nil
+}
+
 // room is where the next packet goes.
 func (rd *reader) room() []byte {
 	if rd.slab == nil {
 		return rd.scratch
 	}
-	at := rd.at + pcapng.PacketHeaderLen
-	return rd.slab.Buf[at : at+maxPacket : cap(rd.slab.Buf)]
+	return rd.slab.memory[rd.at+pcapng.PacketHeaderLen:][:maxPacket]
 }
 
 // accept makes a block of the packet that was read into room.
@@ -152,10 +167,10 @@ func (rd *reader) accept(n, origLen int, unixNano int64) {
 		n = rd.Snaplen
 		rd.pending.truncated++
 	}
-	rd.at += pcapng.PutPacket(s.Buf[rd.at:cap(s.Buf)], n, origLen, unixNano)
+	rd.at += pcapng.PutPacket(s.memory[rd.at:], n, origLen, unixNano)
 	rd.recorded++
 	s.Add(unixNano, origLen)
-	if rd.at >= rd.full || rd.recorded == rd.sealAt {
+	if rd.at >= rd.full || rd.lapped || rd.recorded == rd.sealAt {
 		rd.seal()
 	}
 }
@@ -197,8 +212,7 @@ func (rd *reader) start(s *slab) {
 		rd.scratch = rd.spare
 		return
 	}
-	rd.at = capfile.MarkLen
-	s.Buf = s.Buf[:cap(s.Buf)]
+	rd.at = 0
 	rd.since = time.Time{}
 	rd.aim()
 	rd.askForQueue()
@@ -225,7 +239,7 @@ func (rd *reader) keepTime() (due time.Duration) {
 	switch {
 	case rd.slab == nil:
 		due = scratchPoll
-	case rd.at > capfile.MarkLen:
+	case rd.at > 0:
 		if due = rd.untilSeal(); due == 0 {
 			rd.seal()
 			return 0
@@ -261,7 +275,7 @@ func (rd *reader) untilSeal() time.Duration {
 // seal hands the slab on, if it holds anything. Both channels have room for
 // every slab there is, so this never blocks.
 func (rd *reader) seal() {
-	if rd.slab != nil && rd.at > capfile.MarkLen {
+	if rd.slab != nil && rd.at > 0 {
 		rd.send(rd.slab)
 	}
 }
@@ -269,7 +283,10 @@ func (rd *reader) seal() {
 func (rd *reader) send(s *slab) {
 	rd.placeQueue()
 	rd.publish()
-	s.Buf = s.Buf[:rd.at]
+	s.Content = s.memory[:rd.at]
+	if rd.pool.lender != nil {
+		s.memory = s.Content // what is behind belongs to the next slab
+	}
 	s.Filtered, s.Dropped, s.DroppedByQueue = rd.place.filtered, rd.place.noSlab, rd.place.byQueue
 	rd.place = tally{}
 	rd.slab = nil

@@ -17,15 +17,13 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
-	"github.com/tunrec/tunrec/capfile"
 )
 
 // Recorder records once.
 type Recorder struct {
 	Config
 	pool *pool
-	full int // where in a slab's Buf the content is long enough to be sealed
+	full int // a slab with so many bytes is sealed
 
 	// order and work carry every sealed slab, oldest first, to the writer and
 	// to the workers. Both have room for all slabs; the reader closes them.
@@ -50,10 +48,14 @@ func New(c Config) (*Recorder, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	pool, full := newPool(c), c.SlabBytes
+	if pool.lender != nil { // while some slabs are on their way there is to be room for more
+		full = min(full, pool.lender.Room()/8)
+	}
 	return &Recorder{
 		Config: c,
-		pool:   newPool(c),
-		full:   capfile.MarkLen + c.SlabBytes,
+		pool:   pool,
+		full:   full,
 		order:  make(chan *slab, c.Slabs),
 		work:   make(chan *slab, c.Slabs),
 		spare:  make([]byte, maxPacket),

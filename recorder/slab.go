@@ -4,12 +4,14 @@ import (
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/tun"
 )
 
 // slab is a chunk on its way. It has one owner at a time: the reader fills it,
 // a worker compresses it, the writer writes it and puts it back.
 type slab struct {
 	capfile.Chunk
+	memory  []byte        // what Content stands in: the slab's own, or that of pool.lender
 	encoded []byte        // the buffer that its compressed form stands in, on loan from pool.buffers
 	ready   chan struct{} // one token: the worker is done with it
 	err     error         // of compressing
@@ -23,20 +25,24 @@ type slab struct {
 // the one that each worker is at.
 const spareBuffers = 3
 
-// pool holds all memory that packets stand in, made once. Where it is empty
-// the reader has to drop packets; nothing is ever added to it.
+// pool holds all memory that packets stand in, made once or lent by the source.
+// Where it is empty the reader has to drop packets, or leaves them in the source;
+// nothing is ever added to it.
 type pool struct {
 	free    chan *slab  // released slabs
 	buffers chan []byte // for compressed chunks; taken before a slab is taken to be compressed, so that the oldest slab always gets one
+	lender  tun.InPlace // whose memory slabs are made of; nil: they have their own
 	poison  bool        // fill released slabs with 0xdb, so that a test sees who still uses one
 }
 
 func newPool(c Config) *pool {
-	p := &pool{free: make(chan *slab, c.Slabs)}
+	p := &pool{free: make(chan *slab, c.Slabs), lender: c.lender()}
 	room := slabCap(c.SlabBytes)
 	for range c.Slabs {
 		s := &slab{ready: make(chan struct{}, 1)}
-		s.Buf = make([]byte, capfile.MarkLen, room)
+		if p.lender == nil {
+			s.memory = make([]byte, room)
+		}
 		p.free <- s
 	}
 	n := 0
@@ -57,13 +63,15 @@ func (p *pool) release(s *slab) {
 		s.encoded = nil
 	}
 	if p.poison {
-		b := s.Buf[:cap(s.Buf)]
-		for i := range b {
-			b[i] = 0xdb
+		for i := range s.memory {
+			s.memory[i] = 0xdb
 		}
 	}
-	s.Buf = s.Buf[:capfile.MarkLen]
-	s.Entry = capfile.Entry{}
+	if p.lender != nil {
+		p.lender.GiveBack(len(s.memory))
+		s.memory = nil
+	}
+	s.Chunk = capfile.Chunk{}
 	s.err = nil
 	s.cut, s.sync = "", false
 	p.free <- s

@@ -76,7 +76,7 @@ func TestRingTimesAreTheKernels(t *testing.T) {
 		_, socket, _, after = stamped()
 	}
 	for i, c := range clocks {
-		if err := attachProgram(d.poll.fd, program(r.events, r.slots, c.stamp)); err != nil {
+		if err := attachProgram(d.poll.fd, r.program(c)); err != nil {
 			t.Fatal(err)
 		}
 		r.clock = c

@@ -24,6 +24,7 @@ type Device struct {
 	reason   string // for that ingest
 
 	rx     receiver
+	lender lender // rx, where it is a ring
 	waiter waiter
 	poll   *poller      // owns the descriptors
 	free   func() error // frees what else rx holds; nil: nothing
@@ -51,6 +52,13 @@ func (keep keeper) kept(dst []byte, n int) (int, int, int64, error) {
 	return n, n, unixNano, nil
 }
 
+// lender does what InPlace does, but returns the bare error of the system.
+type lender interface {
+	room() int
+	take() (block []byte, origLen int, unixNano int64, err error)
+	giveBack(n int)
+}
+
 // waiter waits as Ingest.Wait does, but returns the bare error of the system.
 type waiter interface {
 	wait(timeout time.Duration) error
@@ -62,7 +70,7 @@ type dropCounter interface {
 	close()
 }
 
-var _ Ingest = (*Device)(nil)
+var _ InPlace = (*Device)(nil)
 
 // Name returns the name of the device.
 func (d *Device) Name() string { return d.name }
@@ -93,6 +101,26 @@ func (d *Device) Next(dst []byte, keep func(packet []byte, origLen int) bool) (n
 	}
 	return n, origLen, unixNano, nil
 }
+
+// Room implements InPlace: of a ring; 0 without one.
+func (d *Device) Room() int {
+	if d.lender == nil {
+		return 0
+	}
+	return d.lender.room()
+}
+
+// Take implements InPlace, with a ring (see Buffered).
+func (d *Device) Take() (block []byte, origLen int, unixNano int64, err error) {
+	block, origLen, unixNano, err = d.lender.take()
+	if err != nil {
+		return nil, 0, 0, d.broken("read from", err)
+	}
+	return block, origLen, unixNano, nil
+}
+
+// GiveBack implements InPlace, with a ring.
+func (d *Device) GiveBack(n int) { d.lender.giveBack(n) }
 
 // Wait implements Ingest. It is precise to the millisecond, and never short.
 func (d *Device) Wait(timeout time.Duration) error {

@@ -41,3 +41,35 @@ type Ingest interface {
 	// Close releases everything. Packets not yet read are lost.
 	Close() error
 }
+
+// Room that an InPlace leaves around every packet: that of an Enhanced Packet
+// Block without options (draft-ietf-opsawg-pcapng §4.3).
+const (
+	Headroom = 28 // before the packet
+	Tailroom = 4  // behind it, after 0 to 3 bytes of padding up to a multiple of 4
+)
+
+// InPlace is an Ingest whose packets can stay where the kernel has put them,
+// until they have been used. Who calls Take does not call Next.
+type InPlace interface {
+	Ingest
+
+	// Room returns how many bytes of memory there are for blocks.
+	Room() int
+
+	// Take is Next without a copy, of all packets. The packet stands in a block
+	// that is the caller's from now on:
+	//
+	//	| Headroom | origLen bytes of packet | padding to 4 bytes | Tailroom |
+	//
+	// The next block follows without a gap, and block[:cap(block)] reaches over
+	// it; but where cap(block) == len(block), the next one is somewhere else.
+	// block == nil without an error means that nothing is there now.
+	Take() (block []byte, origLen int, unixNano int64, err error)
+
+	// GiveBack gives the memory of the oldest blocks that were taken, n bytes of
+	// them in all, back to the kernel. It may be called from another goroutine
+	// than Take, and never blocks. Where all memory is out, packets are dropped
+	// and counted.
+	GiveBack(n int)
+}

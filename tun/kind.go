@@ -16,9 +16,10 @@ const (
 	// comes in 0.2 s at two million packets of 100 bytes a second.
 	DefaultRingBytes = 64 << 20
 	// MinRingBytes and MaxRingBytes bound Config.RingBytes. The least holds a
-	// few of the longest packets.
+	// few of the longest packets; the most is what an eBPF program can address
+	// (BPF_MAX_VAR_OFF in linux/bpf_verifier.h).
 	MinRingBytes = 256 << 10
-	MaxRingBytes = 1 << 30
+	MaxRingBytes = 256 << 20
 )
 
 var kindNames = [...]string{"auto", "read", "ring"}

@@ -132,13 +132,15 @@ func onDoomedThread(t *testing.T, f func() error) error {
 }
 
 // dropCapabilities leaves root's thread as weak as any user's.
-func dropCapabilities() error { return setCapabilities(0) }
+func dropCapabilities() error { return setCapabilities() }
 
-// keepCapability drops all but one.
-func keepCapability(c int) error { return setCapabilities(1 << c) }
-
-func setCapabilities(set uint32) error {
+// setCapabilities drops all but these.
+func setCapabilities(keep ...int) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	data := [2]unix.CapUserData{{Effective: set, Permitted: set}}
+	var data [2]unix.CapUserData
+	for _, c := range keep {
+		data[c/32].Effective |= 1 << (c % 32)
+		data[c/32].Permitted |= 1 << (c % 32)
+	}
 	return os.NewSyscallError("capset", unix.Capset(&header, &data[0]))
 }

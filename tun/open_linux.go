@@ -133,7 +133,7 @@ func (d *Device) setUpRead(nl *netlink.Handle, link netlink.Link, drops *linkDro
 // would learn that the device drops every packet: ENOBUFS.
 func (d *Device) setUpRing(nl *netlink.Handle, link netlink.Link, drops *linkDrops, r *ring, c Config) error {
 	d.ingest, d.holds = IngestRing, c.RingBytes/minRecord
-	d.rx, d.waiter, d.free = r, r, r.close
+	d.rx, d.lender, d.waiter, d.free = r, r, r, r.close
 	d.drops = &ringDrops{linkDrops: drops, ring: r}
 	err := setQdisc(nl, link, "pfifo")
 	if errors.Is(err, unix.ENOENT) { // a kernel without it always has this one

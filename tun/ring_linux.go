@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -9,27 +10,12 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 )
 
-// A record in the ring (linux/bpf.h, kernel/bpf/ringbuf.c); positions grow for
-// ever, and count bytes from the start of the ring modulo its size. The ring is
-// mapped twice, end to end, so that no record is in two pieces.
-//
-//	0           4        8       16
-//	| length,   | kernel | stamp | packet, padded to 8 bytes
-//	| busy flag |        |                                  |
 const (
-	recordHeader = 8 // the length does not count it
-	recordBusy   = 1 << 31
-	recordAlign  = 8
-
-	// minRecord is what the shortest packet takes.
-	minRecord = recordHeader + stampLen + recordAlign
-)
-
-const (
-	// publishBytes is how much is read before the kernel is told that the space
+	// publishBytes is how much is copied before the kernel is told that the space
 	// is free again, which takes a cache line from the sender each time.
 	publishBytes = 32 << 10
 	// minNap and maxNap bound how long the reader sleeps, while packets keep
@@ -40,89 +26,87 @@ const (
 	bytesPerNap = 16 << 20 // of ring, for each millisecond
 )
 
-// ring is the receiver that takes packets out of a BPF ring buffer.
+// ring is the receiver that takes packets out of memory that an eBPF program
+// shares with us (ring_program_linux.go).
 //
-// The kernel wakes the reader for a record whose position is the one that we
-// have published. So while packets keep coming we leave that a little behind,
-// and look again after a nap; after a nap that brought nothing we publish, and
-// sleep until we are woken.
+// While packets keep coming we look again after a nap; after a nap that brought
+// nothing we ask to be woken, and sleep.
 type ring struct {
 	poll  *poller
 	clock clock
 
-	events   *ebpf.Map // the ring: poll(2) tells when it holds something
-	slots    *ebpf.Map
-	consumer []byte // mapped: the page with our position
-	producer []byte // mapped: the page with the kernel's position, then the ring, twice
-	counters []byte // mapped: the slots
+	memory *ebpf.Map
+	bell   *ebpf.Map // a BPF ring buffer: poll(2) tells when it holds something
+	shared []byte    // the memory, mapped
+	rung   []byte    // the bell, mapped: the page with our position
+	bells  []byte    // and that with the kernel's
 
-	data      []byte  // the ring, twice
-	mask      uintptr // a position & mask is an index into data
-	at        uintptr // our position
-	end       uintptr // the kernel's, when we last looked
-	published uintptr // our position as the kernel knows it
+	data []byte // the ring, and room behind it for the end of a record
+	size uint64 // of the ring alone
+	at   uint64 // the position behind what has been taken
+	end  uint64 // the head, when we last looked
+	tail uint64 // as the kernel knows it; belongs to whoever calls giveBack
+	owed int    // bytes of records that were copied, and not yet given back
 
 	nap      time.Duration
-	busy     bool    // packets come more often than there would be naps
-	waitedAt uintptr // our position at the last wait
-	broken   error   // of the last wait
+	busy     bool   // packets come more often than there would be naps
+	waitedAt uint64 // our position at the last wait
+	broken   error  // of the last wait
 }
 
 // newRing has the device of poll put its packets into a new ring. It fails,
 // leaving nothing behind, with an error made by refusal where the system does
 // not allow it.
 func newRing(poll *poller, size int) (_ *ring, err error) {
-	r := &ring{poll: poll}
+	r := &ring{poll: poll, size: uint64(size)}
 	defer func() {
 		if err != nil {
 			r.close()
 		}
 	}()
-	if err := r.makeRing(size); err != nil {
+	if err := r.makeMemory(size); err != nil {
 		return nil, err
 	}
-	if err := r.makeSlots(); err != nil {
+	if err := r.makeBell(); err != nil {
 		return nil, err
 	}
 	for _, r.clock = range clocks {
-		err = attachProgram(poll.fd, program(r.events, r.slots, r.clock.stamp))
-		if err == nil {
+		if err = attachProgram(poll.fd, r.program(r.clock)); err == nil {
 			return r, nil
 		}
 	}
 	return nil, err
 }
 
-func (r *ring) makeRing(size int) (err error) {
-	r.events, err = ebpf.NewMap(&ebpf.MapSpec{Name: "tunrec_ring", Type: ebpf.RingBuf, MaxEntries: uint32(size)})
-	if err != nil {
-		return refusal("the kernel has no BPF ring buffer (Linux 5.8 has)", err)
-	}
+func (r *ring) makeMemory(size int) (err error) {
 	page := os.Getpagesize()
-	if r.consumer, err = mapMemory(r.events, 0, page, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+	length := page + (size+maxRecord+page-1)&^(page-1)
+	r.memory, err = ebpf.NewMap(&ebpf.MapSpec{
+		Name: "tunrec_ring", Type: ebpf.Array, Flags: unix.BPF_F_MMAPABLE,
+		KeySize: 4, ValueSize: uint32(length), MaxEntries: 1,
+	})
+	if err != nil {
+		return refusal(fmt.Sprintf("the kernel has no BPF array of %d MiB that can be mapped", length>>20), err)
+	}
+	r.shared, err = mapMemory(r.memory, 0, length, unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
 		return err
 	}
-	if r.producer, err = mapMemory(r.events, page, page+2*size, unix.PROT_READ); err != nil {
-		return err
-	}
-	r.data, r.mask = r.producer[page:], uintptr(size-1)
+	r.data = r.shared[page:]
 	r.nap = min(max(minNap, time.Duration(size/bytesPerNap)*time.Millisecond), maxNap)
 	return nil
 }
 
-func (r *ring) makeSlots() error {
-	cpus, err := ebpf.PossibleCPU()
+func (r *ring) makeBell() (err error) {
+	page := os.Getpagesize()
+	r.bell, err = ebpf.NewMap(&ebpf.MapSpec{Name: "tunrec_bell", Type: ebpf.RingBuf, MaxEntries: uint32(page)})
 	if err != nil {
-		return fmt.Errorf("number of CPUs: %w", err)
+		return refusal("the kernel has no BPF ring buffer (Linux 5.8 has)", err)
 	}
-	r.slots, err = ebpf.NewMap(&ebpf.MapSpec{
-		Name: "tunrec_slots", Type: ebpf.Array, Flags: unix.BPF_F_MMAPABLE,
-		KeySize: 4, ValueSize: slotBytes, MaxEntries: uint32(cpus),
-	})
-	if err != nil {
-		return refusal("the kernel has no BPF array that can be mapped (Linux 5.5 has)", err)
+	if r.rung, err = mapMemory(r.bell, 0, page, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return err
 	}
-	r.counters, err = mapMemory(r.slots, 0, cpus*slotBytes, unix.PROT_READ)
+	r.bells, err = mapMemory(r.bell, page, page, unix.PROT_READ)
 	return err
 }
 
@@ -134,67 +118,105 @@ func mapMemory(m *ebpf.Map, offset, length, protection int) ([]byte, error) {
 	return b, nil
 }
 
+func (r *ring) program(c clock) asm.Instructions {
+	return program(r.memory, r.bell, int(r.size), int32(os.Getpagesize()), c.stamp)
+}
+
+// word is one of the words that we share with the program.
+func (r *ring) word(offset int) *uint64 { return (*uint64)(unsafe.Pointer(&r.shared[offset])) }
+
 func (r *ring) receive(dst []byte, keep keeper) (n, origLen int, unixNano int64, err error) {
-	if !r.ready() {
-		return 0, 0, 0, r.broken
+	block, origLen, unixNano, err := r.take()
+	if block == nil {
+		return 0, 0, 0, err
 	}
-	record := r.data[r.at&r.mask:]
-	length := uintptr(*(*uint32)(unsafe.Pointer(&record[0])))
-	packet := record[recordHeader+stampLen : recordHeader+length]
-	stamp := *(*int64)(unsafe.Pointer(&record[recordHeader]))
-	if keep == nil || keep(packet, len(packet)) {
+	packet := block[Headroom:][:origLen]
+	if keep == nil || keep(packet, origLen) {
 		n = copy(dst, packet)
 	}
-	r.at += (recordHeader + length + recordAlign - 1) &^ (recordAlign - 1)
-	if r.at-r.published >= publishBytes {
+	if r.owed += len(block); r.owed >= publishBytes {
 		r.publish()
 	}
-	return n, len(packet), r.clock.wall(stamp), nil
+	return n, origLen, unixNano, nil
 }
 
-// ready tells whether there is a whole record at our position.
+// publish gives the space of what has been copied back to the kernel.
+func (r *ring) publish() {
+	if r.owed > 0 {
+		r.giveBack(r.owed)
+		r.owed = 0
+	}
+}
+
+// room implements InPlace.Room.
+func (r *ring) room() int { return int(r.size) }
+
+// take implements InPlace.Take.
+func (r *ring) take() (block []byte, origLen int, unixNano int64, err error) {
+	if !r.ready() {
+		return nil, 0, 0, r.broken
+	}
+	place := r.at & (r.size - 1)
+	record := r.data[place:]
+	stamp := int64(binary.NativeEndian.Uint64(record[recordStamp:]))
+	origLen = int(binary.NativeEndian.Uint32(record[recordLength:]))
+	length := (origLen + recordAround + recordAlign - 1) &^ (recordAlign - 1)
+	r.at += uint64(length)
+	if place+uint64(length) >= r.size {
+		return record[:length:length], origLen, r.clock.wall(stamp), nil
+	}
+	return record[:length], origLen, r.clock.wall(stamp), nil
+}
+
+// giveBack implements InPlace.GiveBack.
+func (r *ring) giveBack(n int) {
+	r.tail += uint64(n)
+	atomic.StoreUint64(r.word(wordTail), r.tail)
+}
+
+// ready tells whether there is a record at our position.
 func (r *ring) ready() bool {
 	if r.at == r.end {
-		r.end = atomic.LoadUintptr(position(r.producer))
-		if r.at == r.end {
-			return false
-		}
+		r.end = atomic.LoadUint64(r.word(wordHead))
 	}
-	// The kernel takes the flag away when it has written the record.
-	header := (*uint32)(unsafe.Pointer(&r.data[r.at&r.mask]))
-	return atomic.LoadUint32(header)&recordBusy == 0
+	return r.at != r.end
 }
 
-// publish gives the space of what has been read back to the kernel.
-func (r *ring) publish() {
-	atomic.StoreUintptr(position(r.consumer), r.at)
-	r.published = r.at
+// listen asks to be woken when a record is put at our position. What woke us
+// before is forgotten. The caller has to look once more before it sleeps.
+func (r *ring) listen() {
+	atomic.StoreUintptr(position(r.rung), atomic.LoadUintptr(position(r.bells)))
+	atomic.StoreUint64(r.word(wordSleep), 1)
 }
 
-// position is the unsigned long that a page begins with.
+// position is the unsigned long that a page of a BPF ring buffer begins with
+// (kernel/bpf/ringbuf.c).
 func position(page []byte) *uintptr { return (*uintptr)(unsafe.Pointer(&page[0])) }
 
-// wait implements Ingest.Wait. No wake-up is lost: the kernel moves its position
-// before it looks at ours, poll(2) looks at both, and ours is published before.
+// wait implements Ingest.Wait. No wake-up is lost: the program moves the head
+// before it looks whether we sleep, and we say so before we look at the head.
 func (r *ring) wait(timeout time.Duration) error {
 	start := time.Now()
 	napping := r.busy && r.at != r.waitedAt
 	r.waitedAt = r.at
 	for !r.ready() {
-		events, left, poll := r.events.FD(), timeout, unix.Poll
+		bell, left, poll := r.bell.FD(), timeout, unix.Poll
 		if timeout >= 0 {
 			left = max(0, timeout-time.Since(start))
 		}
 		last := left == 0
 		if napping {
-			events, poll = -1, rawPoll
+			bell, poll = -1, rawPoll
 			if left < 0 || left > r.nap {
 				left = r.nap
 			}
 		} else {
 			r.publish()
+			if r.listen(); r.ready() {
+				return nil
+			}
 		}
-		woken, err := r.poll.waitFor(events, left, poll)
+		woken, err := r.poll.waitFor(bell, left, poll)
 		if r.ready() { // also of a device that is gone
 			r.busy = napping || time.Since(start) < r.nap
 			return nil
@@ -229,21 +251,18 @@ func rawPoll(fds []unix.PollFd, millis int) (int, error) {
 // goes on filling the ring.
 func (r *ring) close() error {
 	var errs []error
-	for _, mapped := range []*[]byte{&r.consumer, &r.producer, &r.counters} {
+	for _, mapped := range []*[]byte{&r.shared, &r.rung, &r.bells} {
 		if *mapped != nil {
 			errs = append(errs, unix.Munmap(*mapped))
 			*mapped = nil
 		}
 	}
 	r.data = nil
-	return errors.Join(append(errs, r.events.Close(), r.slots.Close())...) // Close of a nil Map does nothing
+	return errors.Join(append(errs, r.memory.Close(), r.bell.Close())...) // Close of a nil Map does nothing
 }
 
-// counted returns what the program has counted, on all CPUs.
+// counted returns what the program has counted.
 func (r *ring) counted() (seen, lost uint64) {
-	for at := 0; at < len(r.counters); at += slotBytes {
-		seen += atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.counters[at+slotSeen])))
-		lost += atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.counters[at+slotLost])))
-	}
-	return seen, lost
+	lost = atomic.LoadUint64(r.word(wordLost))
+	return atomic.LoadUint64(r.word(wordPut)) + lost, lost
 }

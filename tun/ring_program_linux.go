@@ -10,21 +10,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every CPU has a slot in an array that user space can map. Nothing else runs
-// on a CPU while it transmits a packet (bottom halves are off), so a slot needs
-// neither lock nor atomic arithmetic.
+// The memory that the program and the reader share: a page of words, then the
+// ring. Positions grow for ever, and count bytes; a position modulo the size of
+// the ring is a place in it.
 //
-//	0           8           64      72
-//	| seen u64  | lost u64  |  ...  | stamp | packet ...
-//	                        | what goes into the ring   |
+//	   0  u64  head: the position behind the last record
+//	   8  u64  how many packets got a record
+//	  16  u64  how many found no room
+//	  24  u64  the lock of those who put records there: 1 while it is held
+//	  64  u64  tail: the position that the reader is done up to
+//	 128  u64  1: the reader sleeps, and wants to be told of the next record
+//	page       the ring, and room for one record that begins at its end
+//
+// A record is in one piece, and as long as the packet's Enhanced Packet Block,
+// for which it has room around the packet. It begins where the last one ended.
+//
+//	0           8       16       20       28
+//	|           | stamp |        | length |  packet, padded  | 4 bytes |
+//	|           | u64   |        | u32    |  to 4 bytes      |         |
 const (
-	slotSeen   = 0  // packets that the program was given
-	slotLost   = 8  // of these, packets that did not get into the ring
-	slotRecord = 64 // a cache line of its own
+	wordHead  = 0
+	wordPut   = 8
+	wordLost  = 16
+	wordLock  = 24
+	wordTail  = 64 // cache lines of their own: these the reader writes
+	wordSleep = 128
 
-	stampLen  = 8
-	slotBytes = (slotRecord + stampLen + MaxPacket + 63) &^ 63
+	recordStamp  = 8
+	recordLength = 20
+	recordAlign  = 4
+	recordAround = Headroom + Tailroom
+	minRecord    = Headroom + recordAlign + Tailroom
+	maxRecord    = Headroom + (MaxPacket+recordAlign-1)&^(recordAlign-1) + Tailroom
 )
+
+// tries is how often a sender tries to take the lock, with a look at the clock
+// in between: some microseconds in all, in which another one copies the longest
+// packet. It hardly ever matters, since the queueing discipline before the device
+// lets one sender through at a time. A loop would be shorter, but without
+// CAP_PERFMON the verifier follows it where the processor might, speculating,
+// for ever.
+const tries = 128
 
 // program is what the kernel runs for each packet that the device transmits:
 // final ones, segmented and checksummed, without a link-layer header. It puts
@@ -32,62 +58,101 @@ const (
 // always: the device then frees the packet, counts it in tx_dropped, and
 // queues nothing.
 //
-// stamp is the helper that reads the clock (clock_linux.go).
-func program(ring, slots *ebpf.Map, stamp asm.BuiltinFunc) asm.Instructions {
-	return asm.Instructions{
-		asm.Mov.Reg(asm.R6, asm.R1), // R6 = the packet, a struct __sk_buff
-
-		// R7 = the slot of this CPU
-		asm.FnGetSmpProcessorId.Call(),
-		asm.StoreMem(asm.RFP, -4, asm.R0, asm.Word),
-		asm.LoadMapPtr(asm.R1, slots.FD()),
-		asm.Mov.Reg(asm.R2, asm.RFP),
-		asm.Add.Imm(asm.R2, -4),
-		asm.FnMapLookupElem.Call(),
-		asm.JEq.Imm(asm.R0, 0, "consume"), // there is a slot for each: the verifier wants to see it
-		asm.Mov.Reg(asm.R7, asm.R0),
-
-		// seen++
-		asm.LoadMem(asm.R1, asm.R7, slotSeen, asm.DWord),
-		asm.Add.Imm(asm.R1, 1),
-		asm.StoreMem(asm.R7, slotSeen, asm.R1, asm.DWord),
-
-		// the time, before anything that takes time
-		stamp.Call(),
-		asm.StoreMem(asm.R7, slotRecord, asm.R0, asm.DWord),
+// ring is the map of ringSize bytes; bell a BPF ring buffer, in which it leaves
+// a record for a reader that sleeps. stamp is the helper that reads the clock
+// (clock_linux.go).
+func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinFunc) asm.Instructions {
+	instructions := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),            // R6 = the packet, a struct __sk_buff
+		asm.LoadMapValue(asm.R7, ring.FD(), 0), // R7 = the page of words
 
 		// R8 = the length of the packet: skb->len, the first field
 		asm.LoadMem(asm.R8, asm.R6, 0, asm.Word),
 		asm.JEq.Imm(asm.R8, 0, "lost"),
 		asm.JGT.Imm(asm.R8, MaxPacket, "lost"),
+	}
+	for range tries {
+		instructions = append(instructions,
+			asm.Mov.Imm(asm.R1, 1),
+			exchange(asm.R7, wordLock, asm.R1),
+			asm.JEq.Imm(asm.R1, 0, "locked"),
+			stamp.Call())
+	}
+	return append(instructions,
+		asm.Ja.Label("lost"),
+
+		// FP-8 = the head that will be; is there room?
+		asm.LoadMem(asm.R9, asm.R7, wordHead, asm.DWord).WithSymbol("locked"),
+		asm.Mov.Reg(asm.R1, asm.R8),
+		asm.Add.Imm(asm.R1, recordAround+recordAlign-1),
+		asm.And.Imm(asm.R1, ^(recordAlign-1)),
+		asm.Add.Reg(asm.R1, asm.R9),
+		asm.StoreMem(asm.RFP, -8, asm.R1, asm.DWord),
+		asm.LoadMem(asm.R2, asm.R7, wordTail, asm.DWord),
+		asm.Sub.Reg(asm.R1, asm.R2),
+		asm.JGT.Imm(asm.R1, int32(ringBytes), "full"),
+
+		// R9 = the record
+		asm.And.Imm(asm.R9, int32(ringBytes-1)),
+		asm.Add.Imm(asm.R9, page),
+		asm.Add.Reg(asm.R9, asm.R7),
+
+		// the time, and the length
+		stamp.Call(),
+		asm.StoreMem(asm.R9, recordStamp, asm.R0, asm.DWord),
+		asm.StoreMem(asm.R9, recordLength, asm.R8, asm.Word),
 
 		// the packet, wherever the kernel keeps its parts
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.Mov.Imm(asm.R2, 0),
-		asm.Mov.Reg(asm.R3, asm.R7),
-		asm.Add.Imm(asm.R3, slotRecord+stampLen),
+		asm.Mov.Reg(asm.R3, asm.R9),
+		asm.Add.Imm(asm.R3, Headroom),
 		asm.Mov.Reg(asm.R4, asm.R8),
 		asm.FnSkbLoadBytes.Call(),
-		asm.JNE.Imm(asm.R0, 0, "lost"),
+		asm.JNE.Imm(asm.R0, 0, "full"),
 
-		// into the ring; flags 0: wake the reader only if it has read all else
-		asm.LoadMapPtr(asm.R1, ring.FD()),
-		asm.Mov.Reg(asm.R2, asm.R7),
-		asm.Add.Imm(asm.R2, slotRecord),
-		asm.Mov.Reg(asm.R3, asm.R8),
-		asm.Add.Imm(asm.R3, stampLen),
-		asm.Mov.Imm(asm.R4, 0),
-		asm.FnRingbufOutput.Call(),
-		asm.JEq.Imm(asm.R0, 0, "consume"),
-
-		// lost++
-		asm.LoadMem(asm.R1, asm.R7, slotLost, asm.DWord).WithSymbol("lost"),
+		// put++
+		asm.LoadMem(asm.R1, asm.R7, wordPut, asm.DWord),
 		asm.Add.Imm(asm.R1, 1),
-		asm.StoreMem(asm.R7, slotLost, asm.R1, asm.DWord),
+		asm.StoreMem(asm.R7, wordPut, asm.R1, asm.DWord),
+
+		// Move the head, which gives the record to the reader. An exchange, since it
+		// is a barrier, too: the record is there before, and the lock free, and the
+		// reader looked after, only behind it.
+		asm.LoadMem(asm.R1, asm.RFP, -8, asm.DWord),
+		exchange(asm.R7, wordHead, asm.R1),
+		asm.Mov.Imm(asm.R1, 0),
+		asm.StoreMem(asm.R7, wordLock, asm.R1, asm.DWord),
+
+		// wake a reader that sleeps, once
+		asm.LoadMem(asm.R2, asm.R7, wordSleep, asm.DWord),
+		asm.JEq.Imm(asm.R2, 0, "consume"),
+		exchange(asm.R7, wordSleep, asm.R1),
+		asm.JEq.Imm(asm.R1, 0, "consume"),
+		asm.LoadMapPtr(asm.R1, bell.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -8),
+		asm.Mov.Imm(asm.R3, 8),
+		asm.Mov.Imm(asm.R4, unix.BPF_RB_FORCE_WAKEUP),
+		asm.FnRingbufOutput.Call(),
+		asm.Ja.Label("consume"),
+
+		asm.Mov.Imm(asm.R1, 0).WithSymbol("full"),
+		asm.StoreMem(asm.R7, wordLock, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R1, 1).WithSymbol("lost"),
+		asm.AddAtomic.Mem(asm.R7, asm.R1, asm.DWord, wordLost),
 
 		asm.Mov.Imm(asm.R0, 0).WithSymbol("consume"),
 		asm.Return(),
-	}
+	)
+}
+
+// exchange puts what is in src at dst+offset, and what was there into src, at
+// once and in order with all else (BPF_XCHG, Linux 5.12).
+func exchange(dst asm.Register, offset int16, src asm.Register) asm.Instruction {
+	ins := asm.Xchg.Mem(dst, src, asm.DWord, offset)
+	ins.Constant = int64(asm.Xchg >> 8) // cilium/ebpf 0.22 forgets it: without, it is an addition
+	return ins
 }
 
 // attachProgram loads the program and has the device of fd run it, until the device
@@ -99,6 +164,9 @@ func attachProgram(fd int, instructions asm.Instructions) error {
 		Instructions: instructions,
 		License:      "Dual MIT/GPL", // of the program; helpers may ask for the latter
 	}, ebpf.ProgramOptions{LogDisabled: true})
+	if errors.Is(err, unix.EACCES) { // not a permission: what its verifier says
+		err = unix.EINVAL
+	}
 	if err != nil {
 		return refusal("the kernel refuses the eBPF program", err)
 	}

@@ -67,7 +67,7 @@ func testSame(t *testing.T, mtu int) {
 func alsoQueue(t *testing.T, d *Device) {
 	t.Helper()
 	r := d.rx.(*ring)
-	instructions := program(r.events, r.slots, r.clock.stamp)
+	instructions := r.program(r.clock)
 	consume := &instructions[len(instructions)-2]
 	if consume.Symbol() != "consume" {
 		t.Fatalf("the last but one instruction is %v", consume)

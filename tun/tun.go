@@ -72,8 +72,8 @@ type Config struct {
 	Ingest IngestKind
 
 	// RingBytes is the size of the ring, in memory of the kernel: a power of two
-	// from MinRingBytes to MaxRingBytes. A packet takes 16 bytes more than its
-	// length, rounded up to 8. 0: DefaultRingBytes.
+	// from MinRingBytes to MaxRingBytes. A packet takes 32 bytes more than its
+	// length, rounded up to 4. 0: DefaultRingBytes.
 	RingBytes int
 
 	// PendingPackets is, on macOS, how many packets wait in the socket

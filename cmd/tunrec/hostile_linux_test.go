@@ -146,10 +146,10 @@ func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks int, r
 	z := capfile.NewCompressor(8 << 20)
 	const packet = 200_000
 	for i := range chunks {
-		c := &capfile.Chunk{Buf: make([]byte, capfile.MarkLen+capfile.MaxChunkLen)}
-		at := capfile.MarkLen
-		for at+packet+pcapng.PacketOverhead <= len(c.Buf) {
-			block := c.Buf[at:]
+		c := &capfile.Chunk{Content: make([]byte, capfile.MaxChunkLen)}
+		at := 0
+		for at+packet+pcapng.PacketOverhead <= len(c.Content) {
+			block := c.Content[at:]
 			block[pcapng.PacketHeaderLen] = 0x45
 			if random {
 				r := rand.New(rand.NewPCG(uint64(at), uint64(i)))
@@ -161,7 +161,7 @@ func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks int, r
 			at += pcapng.PutPacket(block, packet, packet, stamp)
 			c.Add(stamp, packet)
 		}
-		c.Buf = c.Buf[:at]
+		c.Content = c.Content[:at]
 		if c.Hash(); form == capfile.Zstd {
 			if err := z.Compress(c, m, make([]byte, 0, capfile.EncodedCap(at))); err != nil {
 				return err

@@ -58,7 +58,7 @@ func writeCapture(b *testing.B, name string, chunks int) {
 	for i := range chunks {
 		stamp := 1e18 + int64(i)*int64(time.Second)
 		n := pcapng.PutPacket(block, 100, 100, stamp)
-		c := &capfile.Chunk{Buf: append(make([]byte, capfile.MarkLen), block[:n]...)}
+		c := &capfile.Chunk{Content: block[:n]}
 		c.Packets, c.Earliest, c.Latest = 1, stamp, stamp
 		if err := z.Compress(c, capfile.Stored, make([]byte, 0, capfile.EncodedCap(n))); err != nil {
 			b.Fatal(err)

@@ -106,7 +106,7 @@ type source struct {
 
 // describe tells the recorder how the source behaves.
 func (s *source) describe(c *recorder.Config) {
-	c.Source = s
+	c.Source = s.Source
 	if s.file != nil {
 		c.Patient = true
 		return
