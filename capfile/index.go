@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/tunrec/tunrec/pcapng"
@@ -69,8 +70,9 @@ func indexHash(b []byte) uint64 {
 	return d.Sum64()
 }
 
-// decodeIndexBlock reads a whole index block.
-func decodeIndexBlock(b []byte) (indexHeader, []Entry, error) {
+// decodeIndexBlock reads a whole index block. The entries stand in the memory of
+// those given.
+func decodeIndexBlock(b []byte, entries []Entry) (indexHeader, []Entry, error) {
 	le := binary.LittleEndian
 	if len(b) < indexOverhead || le.Uint32(b) != BlockIndex {
 		return indexHeader{}, nil, errors.New("no index block there")
@@ -90,7 +92,7 @@ func decodeIndexBlock(b []byte) (indexHeader, []Entry, error) {
 		previous: le.Uint64(b[16:]), first: le.Uint64(b[24:]),
 		statistics: le.Uint64(b[32:]), contentOffset: le.Uint64(b[40:]),
 	}
-	entries := make([]Entry, n)
+	entries = slices.Grow(entries[:0], int(n))[:n]
 	for i := range entries {
 		var err error
 		if entries[i], err = decodeEntry(b[indexHeaderLen+i*EntryLen:]); err != nil {
@@ -109,11 +111,12 @@ type indexBlock struct {
 	indexHeader
 	at      int64
 	entries []Entry
+	raw     []byte
 }
 
-// eachIndexBlock calls each for all index blocks of a file, the last one first.
-// An error of each ends it.
-func eachIndexBlock(f io.ReaderAt, form Form, size int64, each func(indexBlock) error) error {
+// eachIndexBlock calls each for all index blocks of a file, the last one first,
+// which are valid until it returns. An error of each ends it.
+func eachIndexBlock(f io.ReaderAt, form Form, size int64, each func(*indexBlock) error) error {
 	end := size // where the last index block ends
 	if form == Zstd {
 		end -= zstdChecksumLen
@@ -123,9 +126,9 @@ func eachIndexBlock(f io.ReaderAt, form Form, size int64, each func(indexBlock) 
 		return err
 	}
 	listed := uint64(0) // the number of the first entry of the block behind this one
+	var b indexBlock
 	for last := true; ; last = false {
-		b, err := readIndexBlock(f, at, length)
-		if err != nil {
+		if err := b.read(f, at, length); err != nil {
 			return err
 		}
 		if last && b.statistics == 0 {
@@ -142,24 +145,25 @@ func eachIndexBlock(f io.ReaderAt, form Form, size int64, each func(indexBlock) 
 		if b.previous > uint64(max(at-maxIndexBlockLen, 0)) {
 			return corrupt(at, "the index block before it is said to be at byte %d", b.previous)
 		}
-		if err := each(b); err != nil || b.previous == 0 {
+		if err := each(&b); err != nil || b.previous == 0 {
 			return err
 		}
 		at, length = int64(b.previous), maxIndexBlockLen
 	}
 }
 
-// readIndexBlock reads the index block of that length at byte at.
-func readIndexBlock(f io.ReaderAt, at, length int64) (indexBlock, error) {
-	raw := make([]byte, length)
-	if _, err := f.ReadAt(raw, at); err != nil {
-		return indexBlock{}, fmt.Errorf("read the index at byte %d: %w", at, err)
+// read reads the index block of that length at byte at, in the memory of the one
+// that b was.
+func (b *indexBlock) read(f io.ReaderAt, at, length int64) (err error) {
+	b.raw = slices.Grow(b.raw[:0], int(length))[:length]
+	if _, err := f.ReadAt(b.raw, at); err != nil {
+		return fmt.Errorf("read the index at byte %d: %w", at, err)
 	}
-	h, entries, err := decodeIndexBlock(raw)
-	if err != nil {
-		return indexBlock{}, corrupt(at, "%w", err)
+	if b.indexHeader, b.entries, err = decodeIndexBlock(b.raw, b.entries); err != nil {
+		return corrupt(at, "%w", err)
 	}
-	return indexBlock{h, at, entries}, nil
+	b.at = at
+	return nil
 }
 
 // lastIndexBlock finds the index block that ends at byte end of f.

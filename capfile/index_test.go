@@ -14,7 +14,7 @@ func readIndexAlone(f io.ReaderAt, size int64) ([]Entry, error) {
 		return nil, err
 	}
 	var entries []Entry // newest block first, turned round at the end
-	err = eachIndexBlock(f, form, size, func(b indexBlock) error {
+	err = eachIndexBlock(f, form, size, func(b *indexBlock) error {
 		slices.Reverse(b.entries)
 		entries = append(entries, b.entries...)
 		return nil

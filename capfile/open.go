@@ -56,6 +56,7 @@ type Info struct {
 	Packets       uint64
 	OriginalBytes uint64 // lengths of the packets on the wire, added up
 	ContentBytes  uint64 // lengths of the chunks before compression, added up
+	Dropped       uint64 // packets that were lost, by the system's queue or the recorder
 	First, Last   int64  // earliest and latest time stamp; both 0 where there are no packets
 
 	// Statistics are those at the end of a complete file. Of others they are
@@ -70,7 +71,7 @@ type Info struct {
 
 // Reader reads a capture file by its index or, where that is missing or
 // damaged, by its marks. It believes nothing that a file says before it has
-// checked it, and takes 16 bytes of memory for every 1,024 chunks of the file.
+// checked it, and takes 24 bytes of memory for every 1,024 chunks of the file.
 // Its methods may be called from several goroutines.
 type Reader struct {
 	f      io.ReaderAt
@@ -126,8 +127,25 @@ func NewReader(f io.ReaderAt, size int64) (*Reader, error) {
 	return r, nil
 }
 
+// Lost returns how many packets the statistics count as dropped and no chunk
+// does: those of chunks that could not be written.
+func (i *Info) Lost() uint64 { return max(i.Statistics.Dropped, i.Dropped) - i.Dropped }
+
 // Info returns what the file says of itself.
 func (r *Reader) Info() Info { return r.info }
+
+// Reopen opens the file again by its name, after Close, too, without looking at
+// what is in it: the Reader that it returns knows what r knows, and has to be
+// closed.
+func (r *Reader) Reopen() (*Reader, error) {
+	f, err := os.Open(r.name)
+	if err != nil {
+		return nil, err
+	}
+	again := *r
+	again.f, again.closer = f, f
+	return &again, nil
+}
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {

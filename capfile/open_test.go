@@ -113,6 +113,7 @@ func (r *recording) wantInfo(n int) Info {
 		e.addTo(&i.Statistics)
 		i.Packets += uint64(e.Packets)
 		i.OriginalBytes += 1500 * uint64(e.Packets)
+		i.Dropped += e.DroppedByQueue + e.Dropped
 		i.ContentBytes += uint64(e.ContentLen)
 	}
 	if i.Packets > 0 {

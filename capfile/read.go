@@ -44,19 +44,17 @@ func (r *Reader) ReadChunk(e Entry, b *Buffer) ([]byte, error) {
 
 // Packets goes through the packets from one time to another, both inclusive
 // (ns since 1970-01-01 00:00 UTC), in the order of the file. Chunks that have
-// none of them are not read. Data is valid until the next packet.
+// none of them are not read, nor are the entries of groups that have none.
+// Data is valid until the next packet.
 //
 // An error, of reading or a *CorruptError, stands for a chunk that cannot be
 // read, or the rest of it; the packets of the next chunk follow.
 func (r *Reader) Packets(from, to int64) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		var b Buffer
-		for e, err := range r.Chunks() {
+		for e, err := range r.between(from, to) {
 			var content []byte
 			if err == nil {
-				if e.Packets == 0 || e.Latest < from || e.Earliest > to {
-					continue
-				}
 				content, err = r.ReadChunk(e, &b)
 			}
 			if err != nil && !yield(Packet{}, err) {
@@ -76,6 +74,26 @@ func (r *Reader) Packets(from, to int64) iter.Seq2[Packet, error] {
 					return
 				}
 				content = content[length:]
+			}
+		}
+	}
+}
+
+// between goes through the entries of the chunks that may have packets from one
+// time to another, both inclusive.
+func (r *Reader) between(from, to int64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for g := range r.Groups() {
+			if g.Latest < from || g.Earliest > to {
+				continue
+			}
+			for e, err := range g.Chunks() {
+				if err == nil && (e.Packets == 0 || e.Latest < from || e.Earliest > to) {
+					continue
+				}
+				if !yield(e, err) {
+					return
+				}
 			}
 		}
 	}

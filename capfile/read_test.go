@@ -51,6 +51,48 @@ func TestPackets(t *testing.T) {
 	}
 }
 
+// TestGroups: what is known of groups is what their chunks say, and those that
+// have nothing of the times asked for are not read again.
+func TestGroups(t *testing.T) {
+	const n = 2*MaxIndexEntries + 5
+	for _, form := range []Form{Zstd, Plain} {
+		rec := record(t, form, tunrecSection, slices.Concat(slices.Repeat([]int{1}, MaxIndexEntries+3), make([]int, n-MaxIndexEntries-3))...)
+		for _, size := range []int{len(rec.bytes), len(rec.bytes) - 1} {
+			f := &countingFile{ReaderAt: bytes.NewReader(rec.bytes[:size]), reads: map[int64]int{}}
+			r, err := NewReader(f, int64(size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []Group{
+				{rec.packets[0].UnixNano, rec.packets[MaxIndexEntries-1].UnixNano, r, 0},
+				{rec.packets[MaxIndexEntries].UnixNano, rec.packets[MaxIndexEntries+2].UnixNano, r, 1},
+				{math.MaxInt64, math.MinInt64, r, 2},
+			}
+			clear(f.reads)
+			if got := slices.Collect(r.Groups()); !slices.Equal(got, want) || len(f.reads) > 0 {
+				t.Fatalf("%v: groups %v after %d reads, want %v", form, got, len(f.reads), want)
+			}
+			for i, g := range want {
+				got, errs := all(g.Chunks(), func(e Entry) Entry { return e })
+				if !slices.Equal(got, rec.entries[i*MaxIndexEntries:min((i+1)*MaxIndexEntries, n)]) || errs != nil {
+					t.Fatalf("%v: group %d: %d chunks, %v", form, i, len(got), errs)
+				}
+			}
+			clear(f.reads)
+			last := want[1].Latest
+			if got, errs := allPackets(r, last, last); len(got) != 1 || errs != nil {
+				t.Fatalf("%v: %d packets, %v", form, len(got), errs)
+			}
+			first, behind := rec.entries[MaxIndexEntries].FileOffset, rec.entries[2*MaxIndexEntries].FileOffset
+			for at := range f.reads {
+				if uint64(at) < first || uint64(at) >= behind {
+					t.Errorf("%v: for packets between bytes %d and %d byte %d was read", form, first, behind, at)
+				}
+			}
+		}
+	}
+}
+
 // countingFile counts reads by their offset.
 type countingFile struct {
 	io.ReaderAt

@@ -302,7 +302,7 @@ func (s *survey) byIndex(from int64) (piece, bool, error) {
 	g := sort.Search(len(groups), func(i int) bool { return groups[i].at > from })
 	for ; g < len(groups); g++ {
 		if g != s.group {
-			entries, err := s.r.entries(groups[g])
+			entries, err := s.r.entries(g)
 			if err != nil {
 				return piece{}, false, err
 			}
@@ -396,7 +396,7 @@ func (s *survey) identifyRaw(at int64, b []byte) (p piece, ok bool, err error) {
 		if length < indexOverhead || length > maxIndexBlockLen {
 			return p, false, nil
 		}
-		p.block, err = readIndexBlock(s.r.f, body, length)
+		err = p.block.read(s.r.f, body, length)
 		if err != nil {
 			if isCorrupt(err) {
 				err = nil

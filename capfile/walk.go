@@ -13,11 +13,51 @@ import (
 	"github.com/tunrec/tunrec/pcapng"
 )
 
-// group is up to MaxIndexEntries chunks whose entries are read together: those
-// of one index block or, where the file was walked, those between two.
+// group is MaxIndexEntries chunks whose entries are read together, fewer only
+// at the end of the file: those of one index block or, where the file was
+// walked, those between two.
 type group struct {
-	at int64 // of the index block, or of the group's first mark
-	n  int
+	at               int64 // of the index block, or of the group's first mark
+	earliest, latest int64 // time stamps
+}
+
+// Group is up to 1,024 chunks of a file whose entries are read together.
+type Group struct {
+	// Earliest and Latest are the time stamps of its packets; math.MaxInt64 and
+	// math.MinInt64 where it has none.
+	Earliest, Latest int64
+
+	r      *Reader
+	number int
+}
+
+// Groups goes through all chunks in the order of the file, without reading: a
+// Group that has nothing of a time range need not be asked for its chunks.
+func (r *Reader) Groups() iter.Seq[Group] {
+	return func(yield func(Group) bool) {
+		for i, g := range r.groups {
+			if !yield(Group{g.earliest, g.latest, r, i}) {
+				return
+			}
+		}
+	}
+}
+
+// Chunks goes through the entries of the group's chunks, in the order of the
+// file. An error is one of reading, or a *CorruptError where the file has
+// changed since it was opened; it stands for the chunks that do not come then.
+func (g Group) Chunks() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		entries, err := g.r.entries(g.number)
+		if err != nil && !yield(Entry{}, g.r.named(err)) {
+			return
+		}
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
 }
 
 // findChunks finds the groups of chunks, by the index if there is a good one,
@@ -42,18 +82,13 @@ func (r *Reader) findChunks() error {
 	return nil
 }
 
-// Chunks goes through the entries of all chunks, in the order of the file. An
-// error is one of reading, or a *CorruptError where the file has changed since
-// it was opened; it stands for up to 1,024 chunks, and the next ones follow.
+// Chunks goes through the entries of all chunks, see Group.Chunks. Behind an
+// error the chunks of the next group follow.
 func (r *Reader) Chunks() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		for _, g := range r.groups {
-			entries, err := r.entries(g)
-			if err != nil && !yield(Entry{}, r.named(err)) {
-				return
-			}
-			for _, e := range entries {
-				if !yield(e, nil) {
+		for g := range r.Groups() {
+			for e, err := range g.Chunks() {
+				if !yield(e, err) {
 					return
 				}
 			}
@@ -62,17 +97,20 @@ func (r *Reader) Chunks() iter.Seq2[Entry, error] {
 }
 
 // entries reads the entries of a group.
-func (r *Reader) entries(g group) ([]Entry, error) {
+func (r *Reader) entries(group int) ([]Entry, error) {
+	at := r.groups[group].at
+	n := int(min(r.info.Chunks-uint64(group)*MaxIndexEntries, MaxIndexEntries))
 	if r.walked {
-		return r.readMarks(g.at, g.n)
+		return r.readMarks(at, n)
 	}
-	b, err := readIndexBlock(r.f, g.at, int64(indexOverhead+g.n*EntryLen))
+	var b indexBlock
+	err := b.read(r.f, at, int64(indexOverhead+n*EntryLen))
 	return b.entries, err
 }
 
 // readIndex finds the groups by the index, from the last one to the first.
 func (r *Reader) readIndex() error {
-	err := eachIndexBlock(r.f, r.info.Form, r.info.Size, func(b indexBlock) error {
+	err := eachIndexBlock(r.f, r.info.Form, r.info.Size, func(b *indexBlock) error {
 		if len(r.groups) == 0 {
 			if err := r.readStatistics(b); err != nil {
 				return err
@@ -107,7 +145,7 @@ func (b *indexBlock) check(behind uint64) error {
 }
 
 // readStatistics reads the statistics block that the last index block points to.
-func (r *Reader) readStatistics(last indexBlock) error {
+func (r *Reader) readStatistics(last *indexBlock) error {
 	var b [pcapng.StatisticsLen]byte
 	if last.statistics < uint64(r.header.end) || last.statistics > uint64(max(last.at-pcapng.StatisticsLen, 0)) {
 		return corrupt(last.at, "statistics are said to be at byte %d", last.statistics)
@@ -224,18 +262,25 @@ func (r *Reader) readMark(at int64) (Entry, error) {
 
 // add adds a group to those found.
 func (r *Reader) add(at int64, entries []Entry) {
-	r.groups = append(r.groups, group{at, len(entries)})
+	g := group{at, math.MaxInt64, math.MinInt64}
 	i := &r.info
+	before := i.Packets
 	for _, e := range entries {
 		if e.Packets > 0 {
-			if i.Packets == 0 {
-				i.First, i.Last = math.MaxInt64, math.MinInt64
-			}
-			i.First, i.Last = min(i.First, e.Earliest), max(i.Last, e.Latest)
+			g.earliest, g.latest = min(g.earliest, e.Earliest), max(g.latest, e.Latest)
 		}
 		i.Chunks++
 		i.Packets += uint64(e.Packets)
 		i.OriginalBytes += e.OriginalBytes
 		i.ContentBytes += uint64(e.ContentLen)
+		i.Dropped += e.DroppedByQueue + e.Dropped
 	}
+	r.groups = append(r.groups, g)
+	if i.Packets == before {
+		return
+	}
+	if before == 0 {
+		i.First, i.Last = g.earliest, g.latest
+	}
+	i.First, i.Last = min(i.First, g.earliest), max(i.Last, g.latest)
 }

@@ -190,6 +190,92 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// TestGroups takes ranges out of a file of several groups of chunks, where the
+// clock was set back between two of them and forward between others. Some
+// chunks have no packets, but counts: they are of the time of what was before.
+func TestGroups(t *testing.T) {
+	const perGroup = capfile.MaxIndexEntries
+	var chunks [][]packet
+	for _, start := range []int64{2000, 0, 1500, 4000} {
+		for i := range int64(perGroup) {
+			var chunk []packet
+			if i%50 != 0 {
+				chunk = run(uint16(len(chunks)), 1, begin+(start+i)*1e9, 0)
+			}
+			chunks = append(chunks, chunk)
+		}
+	}
+	chunks = chunks[:len(chunks)-perGroup/2]
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for _, m := range []making{{}, {form: capfile.Plain}, {cut: 100}} {
+		m.end = capfile.End{Lost: 1000}
+		m.counts = func(e *capfile.Entry) { e.DroppedByQueue, e.Dropped = 10, 100 }
+		files := inspect(t, m.record(t, chunks...))
+		for round := range 40 {
+			o := Everything
+			o.From = begin + rnd.Int64N(5000e9) - 100e9
+			o.To = o.From + rnd.Int64N(1000e9)>>rnd.IntN(10)
+			var want []packet
+			dropped, at := uint64(0), begin
+			for _, chunk := range chunks {
+				earliest := at
+				if len(chunk) > 0 {
+					earliest = chunk[0].unixNano
+					at = max(at, earliest)
+				}
+				if o.has(earliest) {
+					want = append(want, chunk...)
+					dropped += 110
+				}
+			}
+			if o.has(at) && m.cut == 0 {
+				dropped += 1000
+			}
+			var out memFile
+			if _, err := Run(t.Context(), files, &out, zstdFormat, o); err != nil {
+				t.Fatal(err)
+			}
+			if got, s := readBack(t, out.Bytes(), true); !slices.Equal(got, want) || s.Dropped != dropped {
+				t.Fatalf("%v cut by %d: round %d: %d packets and %d dropped, want %d and %d", m.form, m.cut, round, len(got), s.Dropped, len(want), dropped)
+			}
+		}
+	}
+}
+
+// TestIndexOnce: what was read when a file was inspected is not read again, nor
+// are groups of chunks outside the range.
+func TestIndexOnce(t *testing.T) {
+	const n = 2*capfile.MaxIndexEntries + 5
+	packets := run(0, n, begin, 1e6)
+	var chunks [][]packet
+	for i := range packets {
+		chunks = append(chunks, packets[i:i+1])
+	}
+	name := making{}.record(t, chunks...)
+	files := inspect(t, name)
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const last = 5*capfile.EntryLen + 60 + 4 // the last index block, the checksum
+	for _, at := range []int64{0, files[0].Info.Size - last} {
+		if _, err := f.WriteAt(make([]byte, 50), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Inspect(name); err == nil {
+		t.Fatal("the file is not damaged")
+	}
+	o := Everything
+	o.From, o.To = packets[10].unixNano, packets[n-10].unixNano
+	o.Damaged = func(err error) { t.Error(err) }
+	result, err := Run(t.Context(), files, &memFile{}, zstdFormat, o)
+	if err != nil || result.Packets != n-20 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 func TestCount(t *testing.T) {
 	packets := run(0, 300, begin, 1e6)
 	name := making{}.record(t, packets[:100], packets[100:200], packets[200:])

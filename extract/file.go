@@ -23,6 +23,7 @@ type File struct {
 	// it was not made by tunrec, or is a saved stream.
 	Foreign error
 
+	reader *capfile.Reader // closed; knows where the chunks are
 	window int
 	stdin  *replay.Reader
 }
@@ -48,8 +49,8 @@ func Inspect(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return &File{Name: path, Info: r.Info(), window: r.WindowBytes()}, nil
+	r.Close() // it was only read
+	return &File{Name: path, Info: r.Info(), reader: r, window: r.WindowBytes()}, nil
 }
 
 func inspectForeign(path string, foreign error) (*File, error) {

@@ -19,7 +19,7 @@ type reader struct {
 }
 
 func (x *extraction) open(f *File) (*reader, error) {
-	r, err := capfile.Open(f.Name)
+	r, err := f.reader.Reopen()
 	if err != nil {
 		return nil, err
 	}
@@ -61,33 +61,43 @@ func (x *extraction) chunks(f *File) iter.Seq[*piece] {
 			return
 		}
 		defer x.release(r)
-		dropped := uint64(0)
 		at := f.Info.First // time of what was before; a chunk without packets has no other
-		for e, err := range r.Chunks() {
-			if err != nil {
-				if !yield(&piece{file: f, err: err}) {
-					return
-				}
-				continue
-			}
-			dropped += e.DroppedByQueue + e.Dropped
-			p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at, read: int64(e.StoredLen)}
-			if e.Packets > 0 {
-				p.earliest, p.latest = e.Earliest, e.Latest
-				at = max(at, e.Latest)
-			}
-			if !x.touches(p.earliest, p.latest) {
-				continue
-			}
-			r.users.Add(1)
-			if !yield(p) {
+		for g := range r.Groups() {
+			if x.touches(min(at, g.Earliest), max(at, g.Latest)) && !x.group(f, r, g, at, yield) {
 				return
 			}
+			at = max(at, g.Latest)
 		}
-		if total := f.Info.Statistics.Dropped; x.has(at) && total > dropped {
-			x.lost += total - dropped
+		if x.has(at) {
+			x.lost += f.Info.Lost()
 		}
 	}
+}
+
+// group goes through the chunks of a group, at being the time of what was before
+// it. It returns false when it is enough.
+func (x *extraction) group(f *File, r *reader, g capfile.Group, at int64, yield func(*piece) bool) bool {
+	for e, err := range g.Chunks() {
+		if err != nil {
+			if !yield(&piece{file: f, err: err}) {
+				return false
+			}
+			continue
+		}
+		p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at, read: int64(e.StoredLen)}
+		if e.Packets > 0 {
+			p.earliest, p.latest = e.Earliest, e.Latest
+			at = max(at, e.Latest)
+		}
+		if !x.touches(p.earliest, p.latest) {
+			continue
+		}
+		r.users.Add(1)
+		if !yield(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // foreignChunks makes chunks out of the packets of a file of others, and takes
