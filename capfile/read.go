@@ -132,7 +132,10 @@ func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
 		b.stored = append(b.stored, 0, r.header.window)
 	}
 	head := len(b.stored)
-	b.stored = slices.Grow(b.stored, int(e.StoredLen)+zstdBlockHeaderLen)[:head+int(e.StoredLen)]
+	// Chunks are of about one length: the memory of one is to do for the next.
+	const step = 64 << 10
+	room := (int(e.StoredLen) + zstdBlockHeaderLen + step - 1) / step * step
+	b.stored = slices.Grow(b.stored, room)[:head+int(e.StoredLen)]
 	if _, err := r.f.ReadAt(b.stored[head:], int64(e.FileOffset)); err != nil {
 		return nil, fmt.Errorf("read the chunk at byte %d: %w", e.FileOffset, err)
 	}

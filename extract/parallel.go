@@ -22,7 +22,8 @@ func parallel[J, R any](jobs iter.Seq[J], weight func(J) int64, work func(J) R) 
 		units  int
 	}
 	return func(yield func(R) bool) {
-		inOrder := make(chan slot, runtime.GOMAXPROCS(0)) // closed by the feeder
+		// Closed by the feeder, which works on one more; the caller has another.
+		inOrder := make(chan slot, runtime.GOMAXPROCS(0)-1)
 		units := make(chan struct{}, stageUnits)
 		stop := make(chan struct{})
 		go func() {

@@ -201,7 +201,7 @@ func (d *damages) err() error {
 // may be lazy. It works harder before a hostile file, or one of the largest
 // chunks, takes 256 MB.
 const (
-	gcPercent       = 400
+	gcPercent       = 1000
 	softMemoryLimit = 160 << 20
 )
 
