@@ -148,11 +148,10 @@ func TestTailSkips(t *testing.T) {
 		}
 		last := len(rec.entries) - 1
 		rec.bytes[rec.entries[last].FileOffset+MarkLen/2] ^= 0xff // of its mark
-		r, err := NewReader(bytes.NewReader(rec.bytes), int64(len(rec.bytes)))
-		if err != nil {
-			t.Fatal(err)
+		tail, err := NewTail(bytes.NewReader(rec.bytes))
+		if err != nil || tail.Section() != tunrecSection {
+			t.Fatal(tail, err)
 		}
-		tail := r.Tail()
 		var b Buffer
 		for n, e := range rec.entries {
 			c, err := tail.Next(int64(len(rec.bytes)), &b)
@@ -183,12 +182,11 @@ func TestTail(t *testing.T) {
 			}
 		}
 		slices.Sort(interesting)
-		first := int64(rec.entries[0].FileOffset)
-		r, err := NewReader(bytes.NewReader(rec.bytes), first)
+		tail, err := NewTail(bytes.NewReader(rec.bytes))
 		if err != nil {
 			t.Fatal(err)
 		}
-		tail, n := r.Tail(), 0
+		n := 0
 		var b Buffer
 		for _, size := range interesting {
 			for {

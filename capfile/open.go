@@ -112,19 +112,27 @@ func Open(path string) (*Reader, error) {
 // NewReader is Open for the first size bytes of f. Errors name the file where
 // f has a method Name, as *os.File has. Close leaves f open.
 func NewReader(f io.ReaderAt, size int64) (*Reader, error) {
-	r := &Reader{f: f, info: Info{Size: size}}
-	if n, ok := f.(interface{ Name() string }); ok {
-		r.name = n.Name()
+	r := &Reader{info: Info{Size: size}}
+	if err := r.readHeader(f); err != nil {
+		return nil, err
 	}
-	var err error
-	if r.header, err = readHeader(f); err != nil {
-		return nil, r.named(err)
-	}
-	r.info.Form, r.info.Section = r.header.form, r.header.section
 	if err := r.findChunks(); err != nil {
 		return nil, r.named(err)
 	}
 	return r, nil
+}
+
+// readHeader begins to read f.
+func (r *Reader) readHeader(f io.ReaderAt) (err error) {
+	r.f = f
+	if n, ok := f.(interface{ Name() string }); ok {
+		r.name = n.Name()
+	}
+	if r.header, err = readHeader(f); err != nil {
+		return r.named(err)
+	}
+	r.info.Form, r.info.Section = r.header.form, r.header.section
+	return nil
 }
 
 // Lost returns how many packets the statistics count as dropped and no chunk

@@ -51,13 +51,17 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("packet of %d bytes", len(p.Data))
 			}
 		}
-		fuzzTail(t, r, int64(len(file)))
+		fuzzTail(t, file)
 	})
 }
 
 // fuzzTail follows the file as if it grew to its size in two steps.
-func fuzzTail(t *testing.T, r *Reader, size int64) {
-	tail, b := r.Tail(), new(Buffer)
+func fuzzTail(t *testing.T, file []byte) {
+	tail, err := NewTail(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err) // NewReader has read the header, too
+	}
+	size, b := int64(len(file)), new(Buffer)
 	for _, size := range []int64{size / 2, size} {
 		for chunks := int64(0); ; chunks++ {
 			_, err := tail.Next(size, b)

@@ -1,5 +1,11 @@
 package capfile
 
+import (
+	"io"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
 // Tail reads the chunks of a file that grows, one after the other. It is for
 // one goroutine.
 type Tail struct {
@@ -10,12 +16,20 @@ type Tail struct {
 	failed uint32 // length of the chunk that Next failed to read; 0: not known
 }
 
-// Tail returns a Tail at the first chunk of the file.
-func (r *Reader) Tail() *Tail {
-	t := &Tail{at: r.header.end}
-	t.r = Reader{f: r.f, name: r.name, header: r.header, info: Info{Form: r.info.Form}}
-	return t
+// NewTail returns a Tail at the first chunk of f, of which it reads the header
+// alone. The errors are those of NewReader; that other programs have made a file
+// may show at its first chunk only.
+func NewTail(f io.ReaderAt) (*Tail, error) {
+	t := &Tail{}
+	if err := t.r.readHeader(f); err != nil {
+		return nil, err
+	}
+	t.at = t.r.header.end
+	return t, nil
 }
+
+// Section returns the description in the file's header.
+func (t *Tail) Section() pcapng.Section { return t.r.info.Section }
 
 // Next reads the next chunk of the file, which has size bytes by now, as
 // LoadChunk does. An error that is io.ErrUnexpectedEOF means that there is no

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -33,7 +34,8 @@ type follower struct {
 	pick   extract.Options
 	end    capfile.End
 	buffer capfile.Buffer
-	read   map[string]bool // files that were read to their end
+	seen   map[string]bool // files that are or were in queue
+	queue  []listed        // to be read, the oldest packets first
 }
 
 // follow reads one file until it is complete, or the files of a directory or
@@ -48,7 +50,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	}
 	ctx, release := untilSignal()
 	defer release()
-	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{0, ui}, read: map[string]bool{}}
+	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{0, ui}, seen: map[string]bool{}}
 	for ctx.Err() == nil {
 		next, err := f.next(words[0])
 		if err != nil {
@@ -61,7 +63,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 		if err := f.file(next); err != nil {
 			return err
 		}
-		if named && f.read[next.name] {
+		if named {
 			break
 		}
 	}
@@ -84,34 +86,55 @@ func (f *follower) wait(d time.Duration) {
 	}
 }
 
-// next finds the file with the oldest packets of those that were not read.
+// next takes the next file from the queue. Where that is empty, it looks for
+// files that have come since; nil: there is none.
 func (f *follower) next(word string) (*listed, error) {
-	found, errs := findCaptures([]string{word})
-	if len(errs) > 0 && len(f.read) == 0 {
-		return nil, errs[0]
+	if len(f.queue) == 0 {
+		if err := f.look(word); err != nil {
+			return nil, err
+		}
 	}
-	unread := slices.DeleteFunc(found, func(l listed) bool { return f.read[l.name] })
-	inspectAll(unread)
-	for _, l := range unread {
+	if len(f.queue) == 0 {
+		return nil, nil
+	}
+	next := f.queue[0]
+	f.queue = f.queue[1:]
+	return &next, nil
+}
+
+// look puts the files that it has not seen into the queue. One without packets,
+// which may still get them, waits until there is no other.
+func (f *follower) look(word string) error {
+	found, errs := findCaptures([]string{word})
+	if len(errs) > 0 && len(f.seen) == 0 {
+		return errs[0]
+	}
+	found = slices.DeleteFunc(found, func(l listed) bool { return f.seen[l.name] })
+	inspectAll(found)
+	for _, l := range found {
 		if l.err != nil && l.named {
-			return nil, l.err
+			return l.err
 		}
 		if l.err != nil {
-			f.read[l.name] = true
-			if !errors.Is(l.err, os.ErrNotExist) {
+			f.seen[l.name] = true
+			if !errors.Is(l.err, fs.ErrNotExist) {
 				f.ui.say("left out: %v", l.err)
 			}
 		}
 	}
-	unread = slices.DeleteFunc(unread, func(l listed) bool { return l.err != nil })
-	if len(unread) == 0 {
-		return nil, nil
+	found = slices.DeleteFunc(found, func(l listed) bool { return l.err != nil })
+	slices.SortStableFunc(found, func(a, b listed) int { return cmp.Compare(a.age(), b.age()) })
+	for i, l := range found {
+		if i > 0 && l.age() == math.MaxInt64 {
+			break
+		}
+		f.seen[l.name] = true
+		f.queue = append(f.queue, l)
 	}
-	first := slices.MinFunc(unread, func(a, b listed) int { return cmp.Compare(a.age(), b.age()) })
-	return &first, nil
+	return nil
 }
 
-// age orders files; one whose header is still being written is the newest.
+// age orders files; one that is still to get its first packet is the newest.
 func (l *listed) age() int64 {
 	if l.state == lsOpen && l.info.Packets == 0 {
 		return math.MaxInt64
@@ -123,6 +146,9 @@ func (l *listed) age() int64 {
 // any more.
 func (f *follower) file(l *listed) error {
 	in, err := os.Open(l.name)
+	if errors.Is(err, fs.ErrNotExist) && !l.named { // removed since it was found
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -136,18 +162,17 @@ func (f *follower) file(l *listed) error {
 			return err
 		}
 		if tail == nil {
-			if tail, err = f.begin(in, stat.Size()); err != nil && !(open && errors.Is(err, io.ErrUnexpectedEOF)) {
+			if tail, err = f.begin(in); err != nil && !(open && errors.Is(err, io.ErrUnexpectedEOF)) {
 				return err
 			}
 		}
 		if tail != nil {
 			if more, err := f.copy(tail, l.name, stat.Size()); err != nil || !more {
-				f.read[l.name] = true
 				return err
 			}
 		}
 		if !open {
-			return f.finish(in, l.name, stat.Size())
+			return f.finish(l, in, stat.Size())
 		}
 		f.wait(growthInterval)
 	}
@@ -155,20 +180,20 @@ func (f *follower) file(l *listed) error {
 }
 
 // begin reads the header of a file. That of the first one becomes the stream's.
-func (f *follower) begin(in *os.File, size int64) (*capfile.Tail, error) {
-	r, err := capfile.NewReader(in, size)
+func (f *follower) begin(in *os.File) (*capfile.Tail, error) {
+	tail, err := capfile.NewTail(in)
 	if err != nil {
 		return nil, err
 	}
 	if f.out == nil {
-		section := r.Info().Section
+		section := tail.Section()
 		section.Application = "tunrec " + version
 		applyFilter(f.match, &f.pick, &section)
 		if f.out, err = capfile.NewWriter(streamFile{os.Stdout}, capfile.Config{Form: capfile.Stream, Section: section}); err != nil {
 			return nil, writeError(err)
 		}
 	}
-	return r.Tail(), nil
+	return tail, nil
 }
 
 // copy writes the chunks that the file has by now, but for damaged ones. It
@@ -206,14 +231,17 @@ func (f *follower) copy(tail *capfile.Tail, name string, size int64) (more bool,
 	return true, nil
 }
 
-// finish takes leave of a file that nobody writes any more.
-func (f *follower) finish(in *os.File, name string, size int64) error {
-	f.read[name] = true
-	r, err := capfile.NewReader(in, size)
-	if err != nil {
-		return err
+// finish takes leave of a file that nobody writes any more. What it says at its
+// end is known, but of one that was open when it was looked at.
+func (f *follower) finish(l *listed, in *os.File, size int64) error {
+	info := l.info
+	if l.state == lsOpen {
+		r, err := capfile.NewReader(in, size)
+		if err != nil {
+			return err
+		}
+		info = r.Info()
 	}
-	info := r.Info()
 	if info.Damage != nil && !errors.Is(info.Damage, io.ErrUnexpectedEOF) {
 		f.bad.add(info.Damage)
 		return nil
@@ -222,10 +250,6 @@ func (f *follower) finish(in *os.File, name string, size int64) error {
 		f.ui.say("%v: it was read as far as it goes", info.Damage)
 		return nil
 	}
-	counted := uint64(0)
-	for e := range r.Chunks() {
-		counted += e.DroppedByQueue + e.Dropped
-	}
-	f.end.Lost += max(info.Statistics.Dropped, counted) - counted
+	f.end.Lost += info.Lost()
 	return nil
 }

@@ -196,8 +196,12 @@ func capturesIn(dir string, want func(stem string) bool) (names []string, err er
 		if !ok || !want(stem) {
 			continue
 		}
-		name := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+		name, regular := filepath.Join(dir, e.Name()), e.Type().IsRegular()
+		if !regular { // a link may lead to one
+			info, err := os.Stat(name)
+			regular = err == nil && info.Mode().IsRegular()
+		}
+		if regular {
 			names = append(names, name)
 		}
 	}
