@@ -105,7 +105,10 @@ func printInfo(c *cli.Context, files []described, over *timeline) error {
 // addChunks adds what the chunks of a file say.
 func (d *described) addChunks(over *timeline) {
 	d.format = map[capfile.Form]string{capfile.Zstd: "pcapng in one zstd frame", capfile.Plain: "pcapng"}[d.info.Form]
-	r, err := capfile.Open(d.name)
+	if d.found == nil {
+		return
+	}
+	r, err := d.found.Reopen()
 	if err != nil {
 		d.err = err
 		return

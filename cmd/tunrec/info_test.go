@@ -5,10 +5,34 @@ import (
 	"encoding/xml"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// TestInfoOfNothingYet: a file whose header is on the way is open, not damaged.
+func TestInfoOfNothingYet(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.pcapng")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	found := []listed{{name: name, named: true}}
+	inspectAll(found)
+	d := described{listed: found[0]}
+	d.addChunks(&timeline{})
+	if d.err != nil || d.state != lsOpen {
+		t.Errorf("state %q, %v", d.state, d.err)
+	}
+}
 
 // TestTimelineKeepsSums: however many spans there are, none is forgotten.
 func TestTimelineKeepsSums(t *testing.T) {

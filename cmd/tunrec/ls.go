@@ -53,7 +53,8 @@ type listed struct {
 	named bool // by the user, not found in a directory
 	state string
 	info  capfile.Info
-	begin int64 // what the list is sorted by, ns since 1970
+	found *capfile.Reader // closed; knows where the chunks are; nil: the header is on the way
+	begin int64           // what the list is sorted by, ns since 1970
 	err   error
 }
 
@@ -258,7 +259,7 @@ func (l *listed) inspect() {
 		l.err = err
 		return
 	}
-	l.info = r.Info()
+	l.info, l.found = r.Info(), r
 	switch i := &l.info; {
 	case i.Packets > 0:
 		l.begin = i.First
