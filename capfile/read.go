@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
@@ -16,7 +15,7 @@ import (
 )
 
 // Buffer is the memory that chunks are read into, one after the other: up to
-// about 50 MiB for the largest ones. The zero value is ready.
+// about 35 MiB for the largest ones. The zero value is ready.
 type Buffer struct{ stored, decoded []byte }
 
 // Len returns how many bytes of memory the Buffer holds.
@@ -126,16 +125,13 @@ func (r *Reader) readChunk(e *Entry, b *Buffer) ([]byte, error) {
 // readStored reads a chunk as it stands in the file: in the zstd form with
 // what makes it a frame of its own.
 func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
-	b.stored = b.stored[:0]
+	b.stored = room(b.stored, zstdHeaderLen+int(e.StoredLen)+zstdBlockHeaderLen)
 	if r.info.Form == Zstd {
 		b.stored = binary.LittleEndian.AppendUint32(b.stored, zstdMagic)
 		b.stored = append(b.stored, 0, r.header.window)
 	}
 	head := len(b.stored)
-	// Chunks are of about one length: the memory of one is to do for the next.
-	const step = 64 << 10
-	room := (int(e.StoredLen) + zstdBlockHeaderLen + step - 1) / step * step
-	b.stored = slices.Grow(b.stored, room)[:head+int(e.StoredLen)]
+	b.stored = b.stored[:head+int(e.StoredLen)]
 	if _, err := r.f.ReadAt(b.stored[head:], int64(e.FileOffset)); err != nil {
 		return nil, fmt.Errorf("read the chunk at byte %d: %w", e.FileOffset, err)
 	}
@@ -143,6 +139,17 @@ func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
 		b.stored = appendRawBlock(b.stored, nil, true)
 	}
 	return b.stored, nil
+}
+
+// room returns memory for n bytes: b, where that is enough. Chunks are of about one
+// length, so what is made for one is to do for the next. It is not written to,
+// as slices.Grow does: much of what a short extraction costs is to touch memory.
+func room(b []byte, n int) []byte {
+	const step = 64 << 10
+	if cap(b) < n {
+		b = make([]byte, (n+step-1)/step*step)
+	}
+	return b[:0]
 }
 
 // decompress decodes a frame that is one chunk, to no more than the chunk's
@@ -157,7 +164,7 @@ func decompress(frame []byte, e *Entry, b *Buffer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.decoded = slices.Grow(b.decoded[:0], n)
+	b.decoded = room(b.decoded, n)
 	chunk, err := d.DecodeAll(frame, b.decoded[:0:n])
 	if err != nil { // not to be wrapped: the decoder's io.ErrUnexpectedEOF is no end of the file
 		return nil, corrupt(int64(e.FileOffset), "the chunk that begins there does not decompress: %v", err)

@@ -160,7 +160,10 @@ func (k *packer) packet(p *piece) bool {
 	}
 	if k.slab == nil {
 		k.memory = memories.Get().(*memory)
-		k.slab = slices.Grow(k.memory.slab[:0], max(room, n))
+		if need := max(room, n); cap(k.memory.slab) < need {
+			k.memory.slab = make([]byte, need) // slices.Grow would write to all of it
+		}
+		k.slab = k.memory.slab[:0]
 	}
 	k.slab = append(k.slab, p.rest[:n]...)
 	k.entry.Add(packet.UnixNano, packet.OrigLen)
