@@ -23,8 +23,8 @@ type group struct {
 
 // Group is up to 1,024 chunks of a file whose entries are read together.
 type Group struct {
-	// Earliest and Latest are the time stamps of its packets; math.MaxInt64 and
-	// math.MinInt64 where it has none.
+	// Earliest and Latest bound the time stamps of its packets (ns since 1970-01-01
+	// 00:00 UTC); they are math.MaxInt64 and math.MinInt64 where it has none.
 	Earliest, Latest int64
 
 	r      *Reader
