@@ -105,7 +105,7 @@ func FuzzRepairPcapng(f *testing.F) {
 			checkKind(t, err)
 			return
 		}
-		if rep.Whole != bytes.Equal(out.Bytes(), file) {
+		if rep.Whole != (out.Len() == len(file)) {
 			t.Fatalf("whole is %v, %d bytes of %d", rep.Whole, out.Len(), len(file))
 		}
 		packets := uint64(0)

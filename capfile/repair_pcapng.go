@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/tunrec/tunrec/pcapng"
@@ -13,8 +14,9 @@ import (
 
 // RepairPcapng copies the whole blocks of a pcapng stream that another program
 // has made, whatever its link type, to what create makes. It leaves out what
-// is damaged and what the end has cut. A stream that does not begin with a
-// section header gives ErrForeign, and create is not called.
+// is damaged and what the end has cut, and leaves the lengths of sections
+// unspecified. A stream that does not begin with a section header gives
+// ErrForeign, and create is not called.
 //
 // Only the lengths and numbers of blocks tell whether they are right: where a
 // packet's bytes have changed, nobody knows. Behind damage the next block is
@@ -72,10 +74,10 @@ func (b *blocks) copyTo(out io.Writer, r *losses) error {
 			r.lose(gap)
 			continue
 		}
+		b.taken(block, r)
 		if _, err := out.Write(block); err != nil {
 			return err
 		}
-		b.taken(block, r)
 		if err := b.skip(len(block)); err != nil {
 			return err
 		}
@@ -85,11 +87,14 @@ func (b *blocks) copyTo(out io.Writer, r *losses) error {
 	}
 }
 
-// taken notes what later blocks depend on, and counts packets.
+// taken notes what later blocks depend on, and counts packets. The length of a
+// section is not known before its end, and may change: it is made -1 (draft
+// §4.1), of all bits set in both byte orders.
 func (b *blocks) taken(block []byte, r *losses) {
 	switch b.kind(block) {
 	case pcapng.BlockSectionHeader:
 		b.interfaces = 0
+		binary.LittleEndian.PutUint64(block[16:], math.MaxUint64)
 	case pcapng.BlockInterfaceDescription:
 		if b.interfaces == 0 {
 			b.snaplen = b.order.Uint32(block[12:])

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +14,14 @@ import (
 
 	"github.com/tunrec/tunrec/pcapng"
 )
+
+// byteOrder is what both binary.LittleEndian and binary.BigEndian are.
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
+var byteOrders = map[string]byteOrder{"little": binary.LittleEndian, "big": binary.BigEndian}
 
 func repairPcapng(t testing.TB, file []byte) (Repaired, []Loss, []byte) {
 	t.Helper()
@@ -70,6 +79,31 @@ func TestRepairPcapng(t *testing.T) {
 		rep, lost, got := repairPcapng(t, changed)
 		if !bytes.Equal(got, slices.Concat(file[:begin], file[end:])) || len(lost) != 1 || lost[0].Offset != int64(begin) || lost[0].End != int64(end) {
 			t.Fatalf("length of block %d changed: %d bytes, %+v, %v", i, len(got), rep, lost)
+		}
+	}
+}
+
+// TestRepairPcapngSectionLength: what a section header says of its section's
+// length is not true any more where a block is lost.
+func TestRepairPcapngSectionLength(t *testing.T) {
+	for name, order := range byteOrders {
+		header := order.AppendUint32(nil, pcapng.BlockSectionHeader)
+		header = order.AppendUint32(header, 28)
+		header = order.AppendUint32(header, pcapng.ByteOrderMagic)
+		header = order.AppendUint32(header, 0)
+		order.PutUint16(header[12:], 1)
+		length := len(header)
+		header = order.AppendUint64(header, 24)
+		header = order.AppendUint32(header, 28)
+		resolution := order.AppendUint32(nil, pcapng.BlockNameResolution)
+		resolution = order.AppendUint32(resolution, 12)
+		resolution = order.AppendUint32(resolution, 12)
+
+		want := slices.Concat(header, resolution)
+		order.PutUint64(want[length:], math.MaxUint64)
+		_, _, got := repairPcapng(t, slices.Concat(header, resolution, resolution[:11]))
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s-endian: % x, want % x", name, got, want)
 		}
 	}
 }
