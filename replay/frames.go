@@ -21,7 +21,7 @@ func (r *Reader) Frames() iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
 		for r.err == nil {
 			if err := r.source.next(&r.frame); err != nil {
-				r.err = r.named(err)
+				r.err = r.in.named(err)
 				break
 			}
 			f := &r.frame

@@ -58,7 +58,7 @@ func NewReader(stream io.Reader, name string) (*Reader, error) {
 	var err error
 	if r.source, err = r.in.open(stream); err != nil {
 		r.in.close()
-		return nil, r.named(err)
+		return nil, r.in.named(err)
 	}
 	return r, nil
 }
@@ -90,6 +90,14 @@ func (in *input) open(stream io.Reader) (source, error) {
 		in.live.patient = false // from now on there is Wait
 	}
 	return source, err
+}
+
+// named adds to a DamageError which file it is about.
+func (in *input) named(err error) error {
+	if d, ok := err.(*DamageError); ok {
+		d.File, d.Compression = in.name, in.compression
+	}
+	return err
 }
 
 func (in *input) close() error {

@@ -100,7 +100,7 @@ func (r *Reader) Next(dst []byte, keep func(packet []byte, origLen int) bool) (n
 			if err == os.ErrDeadlineExceeded {
 				return 0, 0, 0, nil
 			}
-			r.err = r.named(err)
+			r.err = r.in.named(err)
 			break
 		}
 		packet, origLen, why := cutToIP(&r.frame)
@@ -113,14 +113,6 @@ func (r *Reader) Next(dst []byte, keep func(packet []byte, origLen int) bool) (n
 		r.skipped[why]++
 	}
 	return 0, 0, 0, r.err
-}
-
-// named adds to a DamageError which file it is about.
-func (r *Reader) named(err error) error {
-	if d, ok := err.(*DamageError); ok {
-		d.File, d.Compression = r.in.name, r.in.compression
-	}
-	return err
 }
 
 // Wait blocks until Next may have something, until the timeout has passed

@@ -28,8 +28,9 @@ func repairCommand() *cli.Command {
 			"With --in-place the file gets its end: what stands behind the last whole chunk is\n" +
 			"replaced, nothing before it is touched. Whenever that is interrupted, the file can be\n" +
 			"repaired again. It is refused for files that are damaged elsewhere than at their end.\n\n" +
-			"Of a pcapng file that another program has made, the whole blocks are copied (to\n" +
-			"OUT.pcapng or, compressed, OUT.pcapng.zst).\n\n" +
+			"Of a pcapng or pcap file that another program has made, compressed or not, the whole\n" +
+			"blocks or packets are copied to OUT.pcapng or, compressed, OUT.pcapng.zst. Nothing in\n" +
+			"pcap marks where a packet begins: behind damage that is a good guess.\n\n" +
 			"Exit code 0: the file is whole now, even if packets were lost; 1: it is not.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write to `OUT`, which must not exist"},
@@ -138,7 +139,7 @@ func (r *repairing) to(name string) error {
 		return out, out.create(o.name)
 	}, o)
 	if errors.Is(err, capfile.ErrForeign) && ctx.Err() == nil {
-		done, err = repairForeign(interruptible{f, ctx}, size, name, out, o)
+		done, err = r.foreign(interruptible{f, ctx}, size, name, out, o)
 	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted, nothing was written")

@@ -1,34 +1,51 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/replay"
 )
 
-// repairForeign repairs a pcapng file that another program has made, compressed
-// or not, into a plain file or, where its name asks for it, a zstd frame.
-func repairForeign(f io.ReaderAt, size int64, name string, out *newFile, o capfile.RepairOptions) (capfile.Repaired, error) {
+// foreign repairs a pcap or pcapng file that another program has made,
+// compressed or not, into a plain pcapng file or, where its name asks for it, a
+// zstd frame.
+func (r *repairing) foreign(f io.ReaderAt, size int64, name string, out *newFile, o capfile.RepairOptions) (capfile.Repaired, error) {
 	if plain := strings.TrimSuffix(name, ".zst"); !strings.HasSuffix(plain, ".pcapng") {
 		return capfile.Repaired{}, usageError(fmt.Errorf("-o %s: has to be named .pcapng or .pcapng.zst", name), "")
 	}
-	stream, err := decompressed(io.NewSectionReader(f, 0, size))
+	file := io.NewSectionReader(f, 0, size)
+	content, err := replay.Decompress(file, r.name)
 	if err != nil {
+		return capfile.Repaired{}, nothingHad(err)
+	}
+	defer content.Close()
+	report := o.Progress
+	o.Progress = func(int64) { // of the content
+		at, _ := file.Seek(0, io.SeekCurrent) // fails for a negative place only
+		report(at)
+	}
+	stream := &untilDamage{Reader: content}
+	in := bufio.NewReader(stream)
+	head, err := in.Peek(4)
+	if err != nil && err != io.EOF {
 		return capfile.Repaired{}, err
 	}
-	defer stream.close()
-	if stream.compressed {
-		o.Progress = nil // it counts bytes of the content
+	if stream.damage != nil && len(head) < 4 {
+		return capfile.Repaired{}, nothingHad(stream.damage)
+	}
+	repair := capfile.RepairPcap
+	if string(head) == "\n\r\r\n" {
+		repair = capfile.RepairPcapng
 	}
 	var encoder *zstd.Encoder
-	done, err := capfile.RepairPcapng(stream, func() (io.Writer, error) {
+	done, err := repair(in, func() (io.Writer, error) {
 		if err := out.create(name); err != nil || !strings.HasSuffix(name, ".zst") {
 			return out, err
 		}
@@ -36,57 +53,38 @@ func repairForeign(f io.ReaderAt, size int64, name string, out *newFile, o capfi
 		return encoder, err
 	}, o)
 	if errors.Is(err, capfile.ErrForeign) {
-		err = hinted(errors.New("only pcapng files are repaired, and this is none, or its first bytes are damaged"),
-			"tunrec -r FILE -o OUT records what can be read of a pcap file")
+		err = nothingHad(fmt.Errorf("%s is neither pcap nor pcapng, or its header is damaged: it begins with % x", r.name, head))
 	}
 	if encoder != nil {
 		err = errors.Join(err, encoder.Close())
 	}
-	if stream.err != nil {
+	if d := stream.damage; d != nil && err == nil {
 		done.Whole, done.Unknown = false, true
 		if o.Loss != nil {
-			o.Loss(capfile.Loss{Offset: size, End: size, Reason: "it cannot be decompressed to its end: " + stream.err.Error()})
+			o.Loss(capfile.Loss{Offset: d.Offset, End: d.Offset, Reason: "it cannot be decompressed from " + d.Compression + " any further: " + d.Reason})
 		}
 	}
 	return done, err
 }
 
-// stream is what a file holds. A compressed one that is damaged ends where it
-// cannot be decompressed any more.
-type stream struct {
+// nothingHad is the failure of a file of which there is nothing to repair.
+func nothingHad(err error) error {
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return hinted(err, "zstd -dc --long=31 FILE >PLAIN, and repair that")
+	}
+	return hinted(err, "nothing of it can be had; if its first bytes alone are damaged, put those of a like file in their place")
+}
+
+// untilDamage is a stream that ends where it cannot be decompressed any more.
+type untilDamage struct {
 	io.Reader
-	compressed bool
-	close      func()
-	err        error // of decompressing
+	damage *replay.DamageError
 }
 
-func decompressed(f io.ReadSeeker) (*stream, error) {
-	head := make([]byte, 4)
-	n, err := io.ReadFull(f, head)
-	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, err
-	}
-	s := &stream{Reader: f, close: func() {}}
-	switch head = head[:n]; {
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		s.compressed = true
-		s.Reader, err = gzip.NewReader(f)
-	case bytes.Equal(head, []byte("\x28\xb5\x2f\xfd")):
-		s.compressed = true
-		// 64 MiB is half of what the zstd command takes without --long.
-		d, derr := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
-		s.Reader, s.close, err = d, d.Close, derr
-	}
-	return s, err
-}
-
-func (s *stream) Read(b []byte) (int, error) {
-	n, err := s.Reader.Read(b)
-	if s.compressed && err != nil && err != io.EOF {
-		s.err, err = err, io.EOF
+func (u *untilDamage) Read(b []byte) (int, error) {
+	n, err := u.Reader.Read(b)
+	if errors.As(err, &u.damage) {
+		err = io.EOF
 	}
 	return n, err
 }

@@ -1,0 +1,305 @@
+package capfile
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// RepairPcap copies the whole packets of a pcap stream that another program has
+// made, whatever its link type, byte order and unit of time, to what create
+// makes, as pcapng. It leaves out what is damaged and what the end has cut. A
+// stream that does not begin with a whole pcap header gives ErrForeign, and
+// create is not called.
+//
+// Nothing marks a record of pcap, and nothing guards its bytes: it is believed
+// where another one follows it. Behind damage the next one is taken that makes
+// sense, was captured about when the last one was, and has another one behind
+// it. It takes 2 MiB of memory.
+func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOptions) (Repaired, error) {
+	p := &records{in: bufio.NewReaderSize(stream, recordsBuffer)}
+	head, err := p.in.Peek(pcapHeaderLen)
+	if err != nil && err != io.EOF {
+		return Repaired{}, err
+	}
+	if !p.readHeader(head) {
+		return Repaired{}, fmt.Errorf("%w: no whole header, with which pcap begins", ErrForeign)
+	}
+	to, err := create()
+	if err != nil {
+		return Repaired{}, err
+	}
+	out := bufio.NewWriterSize(to, 256<<10)
+	r := losses{o: o}
+	r.Form = Stream
+	if _, err = out.Write(p.section(head)); err == nil {
+		err = p.skip(pcapHeaderLen)
+	}
+	if err == nil {
+		err = p.copyTo(out, &r)
+	}
+	r.report(0)
+	r.Whole = !r.any
+	return r.Repaired, errors.Join(err, out.Flush())
+}
+
+// Layout of a pcap file (draft-ietf-opsawg-pcap §4 and §5), 32-bit fields but
+// for the version:
+//
+//	file    | magic | major, minor | 2 reserved | snaplen | link type |
+//	record  | seconds | fraction | captured length | original length | data
+const (
+	pcapHeaderLen    = 24
+	pcapRecordLen    = 16 // without data
+	pcapMicroseconds = 0xA1B2C3D4
+	pcapNanoseconds  = 0xA1B23C4D
+)
+
+// nearSeconds is how far apart in time packets may be that stand side by side:
+// a quiet network may send one a day, and other bytes seldom look like such.
+const nearSeconds = 30 * 24 * 3600
+
+// Behind damage a record is believed that has one more behind it, or so many
+// if it was not captured near the last one: the clock may have been set.
+const farFollowers = 3
+
+// recordsBuffer holds a record that may be damaged, and all those that have to
+// prove one of its bytes to be the next one.
+const recordsBuffer = (2 + farFollowers) * (pcapRecordLen + maxPacketLen)
+
+// records reads the records of a pcap stream.
+type records struct {
+	in      *bufio.Reader
+	at      int64
+	order   binary.ByteOrder
+	units   uint32 // of a fraction in a second
+	snaplen uint32
+	last    pcapRecord // whose time the next one has confirmed
+	adrift  bool       // what comes next is no record
+}
+
+type pcapRecord struct{ seconds, fraction, captured, original uint32 }
+
+func (r *pcapRecord) len() int { return pcapRecordLen + int(r.captured) }
+
+func (p *records) readHeader(head []byte) bool {
+	if len(head) < pcapHeaderLen {
+		return false
+	}
+	for _, p.order = range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		switch p.order.Uint32(head) {
+		case pcapMicroseconds:
+			p.units = 1e6
+		case pcapNanoseconds:
+			p.units = 1e9
+		}
+		if p.units > 0 {
+			p.snaplen = p.order.Uint32(head[16:])
+			return true
+		}
+	}
+	return false
+}
+
+// section returns a section header and an interface description (draft §4.1,
+// §4.2) that say what the pcap header says.
+func (p *records) section(head []byte) []byte {
+	const ifTsresol, end = 9, 0
+	resolution := byte(6)
+	if p.units == 1e9 {
+		resolution = 9
+	}
+	le := binary.LittleEndian
+	b := le.AppendUint32(nil, pcapng.BlockSectionHeader)
+	b = le.AppendUint32(b, 28)
+	b = le.AppendUint32(b, pcapng.ByteOrderMagic)
+	b = le.AppendUint32(b, 1) // version 1.0
+	b = le.AppendUint64(b, math.MaxUint64)
+	b = le.AppendUint32(b, 28)
+
+	b = le.AppendUint32(b, pcapng.BlockInterfaceDescription)
+	b = le.AppendUint32(b, 32)
+	b = le.AppendUint32(b, p.order.Uint32(head[20:])&0xffff) // the bits above tell of a frame check sequence
+	b = le.AppendUint32(b, p.snaplen)
+	b = append(b, ifTsresol, 0, 1, 0, resolution, 0, 0, 0)
+	b = append(b, end, 0, 0, 0)
+	return le.AppendUint32(b, 32)
+}
+
+func (p *records) copyTo(out io.Writer, r *losses) error {
+	block := make([]byte, maxPacketLen+pcapng.PacketOverhead)
+	for {
+		record, problem, err := p.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			gap := Loss{Offset: p.at, From: r.last, Reason: problem}
+			if err := p.resync(); err != nil {
+				return err
+			}
+			gap.End = p.at
+			r.lose(gap)
+			continue
+		}
+		b, err := p.in.Peek(record.len())
+		if err != nil {
+			return err
+		}
+		r.last = int64(record.seconds)*1e9 + int64(record.fraction)*int64(1e9/p.units)
+		r.report(r.last)
+		n := copy(block[pcapng.PacketHeaderLen:], b[pcapRecordLen:])
+		n = pcapng.PutPacket(block, n, int(max(record.original, record.captured)),
+			int64(record.seconds)*int64(p.units)+int64(record.fraction))
+		if _, err := out.Write(block[:n]); err != nil {
+			return err
+		}
+		r.Packets++
+		if err := p.skip(len(b)); err != nil {
+			return err
+		}
+		if r.o.Progress != nil {
+			r.o.Progress(p.at)
+		}
+	}
+}
+
+func (p *records) skip(n int) error {
+	n, err := p.in.Discard(n)
+	p.at += int64(n)
+	return err
+}
+
+// next returns the record that comes next, or a problem: what speaks against
+// it. io.EOF is the end, other errors are of reading.
+func (p *records) next() (r pcapRecord, problem string, err error) {
+	r, left, err := p.peek(0)
+	switch {
+	case err != nil:
+		return r, "", err
+	case left == 0:
+		return r, "", io.EOF
+	case left < pcapRecordLen:
+		return r, fmt.Sprintf("cut off: %d bytes are left", left), nil
+	case p.adrift || !r.possible():
+		return r, fmt.Sprintf("no record: %d captured bytes of %d", r.captured, r.original), nil
+	}
+	behind, left, err := p.peek(r.len())
+	switch {
+	case err != nil:
+		return r, "", err
+	case left < 0:
+		return r, fmt.Sprintf("cut off: %d of %d bytes are there", r.len()+left, r.len()), nil
+	case left < pcapRecordLen: // the end, or a header that is cut
+		return r, "", nil
+	case behind.possible() && (r.near(&behind) || behind.usual()):
+		if r.near(&behind) {
+			p.last = r
+		}
+		return r, "", nil
+	}
+	switch n := p.search(r.len()); {
+	case n == r.len():
+		return r, "", nil
+	case n == 0 && (r.usual() || p.plausible(&r) && p.timely(&r) && !p.believe(pcapRecordLen+int(r.original))):
+		p.adrift = true // it is what comes behind it that is damaged
+		return r, "", nil
+	}
+	return r, "no record stands behind this one: a length is wrong, or bytes are missing", nil
+}
+
+// peek returns the record at that many bytes from here, if it is there, and
+// how many bytes are left there, up to all of its header; less than 0: the end
+// comes before.
+func (p *records) peek(off int) (r pcapRecord, left int, err error) {
+	b, err := p.in.Peek(off + pcapRecordLen)
+	if err != nil && err != io.EOF {
+		return r, 0, err
+	}
+	if left = len(b) - off; left < pcapRecordLen {
+		return r, left, nil
+	}
+	u32 := func(i int) uint32 { return p.order.Uint32(b[off+i:]) }
+	return pcapRecord{u32(0), u32(4), u32(8), u32(12)}, left, nil
+}
+
+// possible tells whether a record is one at all. Zeros are none.
+func (r *pcapRecord) possible() bool { return *r != (pcapRecord{}) && r.captured <= maxPacketLen }
+
+// near tells whether two packets came at about the same time.
+func (r *pcapRecord) near(o *pcapRecord) bool {
+	return max(r.seconds, o.seconds)-min(r.seconds, o.seconds) <= nearSeconds
+}
+
+// usual tells whether both lengths of a record say the same thing.
+func (r *pcapRecord) usual() bool { return r.captured > 0 && r.captured == r.original }
+
+// plausible tells whether a record that is in doubt may be one.
+func (p *records) plausible(r *pcapRecord) bool {
+	return r.possible() && r.captured > 0 && r.captured <= r.original && r.fraction < p.units &&
+		(p.snaplen == 0 || r.captured <= p.snaplen)
+}
+
+// timely tells whether a packet came about when the last one did.
+func (p *records) timely(r *pcapRecord) bool { return !p.last.possible() || r.near(&p.last) }
+
+// resync goes on to the next record that can be believed, or to the end.
+func (p *records) resync() error {
+	p.adrift = false
+	const step = 64 << 10
+	for {
+		n := p.search(step)
+		err := p.skip(cmp.Or(n, step))
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil || n > 0 {
+			return err
+		}
+	}
+}
+
+// search returns how many bytes from here the next record stands that can be
+// believed, from 1 on; 0: there is none up to the byte to.
+func (p *records) search(to int) int {
+	for off := 1; off <= to; off++ {
+		if p.believe(off) {
+			return off
+		}
+	}
+	return 0
+}
+
+// believe tells whether a record stands there that has others behind it, or
+// the end.
+func (p *records) believe(off int) bool {
+	var before pcapRecord
+	near, followers := false, farFollowers
+	for i := 0; i <= followers; i++ {
+		r, left, err := p.peek(off)
+		switch {
+		case err != nil:
+			return false
+		case left < pcapRecordLen:
+			return near && (i > 1 || i == 1 && left >= 0) || i > 1 && left == 0
+		case !p.plausible(&r) || i > 0 && !r.near(&before):
+			return false
+		case i == 0 && r.seconds < 1e9 && !r.usual():
+			return false // these may be the fraction: a record, read four bytes too late
+		case i == 0 && p.last.possible() && r.near(&p.last):
+			near, followers = true, 1
+		}
+		before = r
+		off += r.len()
+	}
+	return true
+}
