@@ -83,7 +83,7 @@ func verifyFile(name string, ui *ui) error {
 	bar.done()
 	switch {
 	case errors.Is(err, capfile.ErrForeign):
-		return verifyForeign(name, ui)
+		return verifyForeign(name, ui, bar)
 	case err != nil:
 		return err
 	}
@@ -107,29 +107,47 @@ func verifyFile(name string, ui *ui) error {
 }
 
 // verifyForeign reads a file that another program has made.
-func verifyForeign(name string, ui *ui) error {
+func verifyForeign(name string, ui *ui, bar *progress) error {
 	r, err := replay.Open(name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	var n, backward, first uint64
+	read, err := readFrames(r, bar.set)
+	bar.done()
+	if err != nil {
+		return fmt.Errorf("%w; %s before it can be read", err, packets(read.frames))
+	}
+	sayBackward(ui, name, read.backward, read.firstBackward)
+	printWhole(ui, "%s: can be read, %s; made by another program, so there are no hashes to compare", printable(name), packets(read.frames))
+	return nil
+}
+
+// framesRead is what was seen of a file without index.
+type framesRead struct {
+	frames, backward, firstBackward uint64
+}
+
+// readFrames reads a file to its end, and tells progress how many of its bytes,
+// compressed as they are, have been read.
+func readFrames(r *replay.Reader, progress func(done int64)) (read framesRead, err error) {
+	const between = 512 // frames: to ask for the place is a system call
 	last := int64(0)
 	for f, err := range r.Frames() {
 		if err != nil {
-			return fmt.Errorf("%w; %s before it can be read", err, packets(n))
+			return read, err
 		}
-		n++
+		if read.frames++; read.frames%between == 0 {
+			progress(r.Offset())
+		}
 		if f.UnixNano != 0 && f.UnixNano < last {
-			if backward++; backward == 1 {
-				first = n
+			if read.backward++; read.backward == 1 {
+				read.firstBackward = read.frames
 			}
 		}
 		last = f.UnixNano
 	}
-	sayBackward(ui, name, backward, first)
-	printWhole(ui, "%s: can be read, %s; made by another program, so there are no hashes to compare", printable(name), packets(n))
-	return nil
+	return read, nil
 }
 
 func sayBackward(ui *ui, name string, n, first uint64) {
