@@ -47,6 +47,7 @@ type Verified struct {
 
 	Problems uint64
 	CutShort bool // there is one problem: the end is missing
+	NoneLost bool // all packets are whole: what is wrong, if anything, is no chunk
 }
 
 // VerifyOptions tell where a Verify reports to. Both may be nil.
@@ -74,6 +75,7 @@ func Verify(f io.ReaderAt, size int64, o VerifyOptions) (Verified, error) {
 	v := verifier{s: s, o: o, checksum: xxhash.New(), intact: damage == nil}
 	v.Form, v.Section = s.r.info.Form, s.r.info.Section
 	if damage != nil {
+		v.hit = true
 		v.problem(Problem{Offset: damage.Offset, Reason: damage.Reason})
 	} else if err := v.header(); err != nil {
 		return v.Verified, err
@@ -81,11 +83,12 @@ func Verify(f io.ReaderAt, size int64, o VerifyOptions) (Verified, error) {
 	if err := s.each(v.visit); err != nil {
 		return v.Verified, err
 	}
-	if !v.ended && !v.torn {
+	if !v.ended && !v.torn && !v.noIndex {
 		v.torn = v.Problems == 0
 		v.problem(Problem{Offset: size, Reason: "the file ends without an index"})
 	}
 	v.CutShort = v.torn && v.Problems == 1
+	v.NoneLost = !v.hit && v.counted
 	return v.Verified, nil
 }
 
@@ -97,6 +100,9 @@ type verifier struct {
 	intact   bool // nothing is missing up to here: what is added up is the file's
 	ended    bool // the last index block was there
 	torn     bool // the file ends too early
+	noIndex  bool // instead of the last index block there is something else
+	hit      bool // a chunk is wrong, or the header
+	counted  bool // statistics or index say that no chunk is missing
 	shift    int64
 	content  uint64 // bytes of the section up to here
 	checksum *xxhash.Digest
@@ -128,6 +134,7 @@ func (v *verifier) header() error {
 		return nil
 	}
 	if r.header.window&7 != 0 {
+		v.hit = true
 		v.problem(Problem{Offset: zstdHeaderLen - 1, Reason: fmt.Sprintf("the window descriptor is 0x%02x, which no recorder writes", r.header.window)})
 	}
 	raw := &rawBlocks{f: r.f, at: zstdHeaderLen}
@@ -147,6 +154,9 @@ func (v *verifier) visit(c *checked) error {
 	switch {
 	case v.ended:
 		v.problem(Problem{Offset: c.at, Reason: fmt.Sprintf("%d bytes stand behind the last index block", c.end-c.at)})
+	case v.statistics != nil && c.kind == pieceGap && c.end == v.s.r.info.Size:
+		v.noIndex = true
+		v.problem(Problem{Offset: c.at, Reason: fmt.Sprintf("the index is damaged: %d bytes, up to the end of the file", c.end-c.at)})
 	case v.statistics != nil && c.kind != pieceEnd && c.kind != pieceTorn:
 		v.problem(Problem{Offset: c.at, Reason: fmt.Sprintf("%d bytes stand between the statistics and the index", c.end-c.at)})
 	case c.kind == pieceChunk:
@@ -188,6 +198,7 @@ func (v *verifier) missing(c *checked) {
 		p.Chunk, p.Reason = 0, "cut short: the file has no whole index"
 	}
 	v.torn = c.kind == pieceTorn
+	v.hit = v.hit || v.torn
 	v.intact, v.complete = false, false
 	v.problem(p)
 }
@@ -198,6 +209,7 @@ func (v *verifier) chunk(c *checked) {
 	p := Problem{Offset: c.at, Chunk: v.number, Packet: v.packets + 1, Packets: uint64(e.Packets)}
 	report := func(format string, args ...any) {
 		p.Reason = fmt.Sprintf(format, args...)
+		v.hit = true
 		v.problem(p)
 	}
 	if shift := int64(e.FileOffset) - c.at; shift != v.shift {
@@ -293,6 +305,7 @@ func (v *verifier) indexBlock(c *checked) {
 // checkStatistics compares the statistics with the sum of the chunks'.
 func (v *verifier) checkStatistics(c *checked) {
 	want, got := v.totals, c.statistics
+	v.counted = got.Delivered == want.Delivered
 	lost := got.Dropped - want.Dropped // since the last chunk
 	want.Start, want.End = got.Start, got.End
 	want.Dropped += lost
@@ -317,6 +330,7 @@ func (v *verifier) end(c *checked) {
 	}
 	v.indexBlock(c)
 	v.ended = true
+	v.counted = v.counted || v.listed == v.number
 	if sum := uint32(v.checksum.Sum64()); v.Form == Zstd && v.intact && sum != c.checksum {
 		v.problem(Problem{Offset: c.end - zstdChecksumLen,
 			Reason: fmt.Sprintf("the checksum is %08x, the content gives %08x: every chunk is as it was written, the header or statistics are not", c.checksum, sum)})

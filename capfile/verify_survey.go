@@ -206,6 +206,11 @@ func (s *survey) goesOn(at int64) bool {
 	}
 	le := binary.LittleEndian
 	kind, length := le.Uint32(body), int64(le.Uint32(body[4:]))
+	if s.r.info.Form == Zstd {
+		if _, size, _ := zstdBlockHeader(b); int64(size) != length {
+			return false // one of them is damaged
+		}
+	}
 	return (kind == pcapng.BlockInterfaceStatistics || kind == BlockIndex) &&
 		at+int64(len(b)-len(body))+length+behind > s.r.info.Size
 }

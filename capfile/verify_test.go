@@ -101,6 +101,37 @@ func TestVerifyFlips(t *testing.T) {
 	}
 }
 
+// TestVerifyNoneLost: where no chunk is damaged, but the index, for example, that
+// is told.
+func TestVerifyNoneLost(t *testing.T) {
+	for _, form := range []Form{Zstd, Plain} {
+		rec := record(t, form, tunrecSection, chunksOf(MaxIndexEntries+5)...)
+		firstIndex := int(rec.entries[MaxIndexEntries-1].FileOffset) + int(rec.entries[MaxIndexEntries-1].StoredLen)
+		for name, test := range map[string]struct {
+			at   int
+			want bool
+		}{
+			"mark":                {int(rec.entries[3].FileOffset) + 40, false},
+			"chunk":               {int(rec.entries[3].FileOffset) + MarkLen + 10, false},
+			"first index":         {firstIndex + 500, true},
+			"last chunk":          {int(rec.entries[MaxIndexEntries+4].FileOffset) + MarkLen + 10, false},
+			"start of last index": {len(rec.bytes) - indexOverhead - 5*EntryLen + 2, true},
+			"last index":          {len(rec.bytes) - 100, true},
+			"end":                 {len(rec.bytes) - 1, true},
+		} {
+			file := bytes.Clone(rec.bytes)
+			file[test.at] ^= 0x10
+			v, problems := verify(t, file)
+			if v.NoneLost != test.want {
+				t.Errorf("%v, %s: %v, %v", form, name, v.NoneLost, problems)
+			}
+			if v.NoneLost && v.Packets != uint64(len(rec.packets)) {
+				t.Errorf("%v, %s: %d packets of %d", form, name, v.Packets, len(rec.packets))
+			}
+		}
+	}
+}
+
 // decoded is the section of a file, nil where it cannot be decompressed.
 func decoded(t *testing.T, form Form, file []byte) []byte {
 	if form != Zstd {

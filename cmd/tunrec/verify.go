@@ -99,6 +99,10 @@ func verifyFile(name string, ui *ui) error {
 	case v.CutShort:
 		list.show()
 		return hinted(fmt.Errorf("%s is cut short: %s are whole", printable(name), sum), "tunrec repair gives it an end")
+	case v.NoneLost:
+		list.show()
+		return hinted(fmt.Errorf("%s is damaged, %s, but none of its packets: all %s can be read", printable(name), plural(v.Problems, "problem"), sum),
+			"tunrec repair makes a file with a new index and statistics of it")
 	default:
 		list.show()
 		return hinted(fmt.Errorf("%s is damaged, %s: %s are whole", printable(name), plural(v.Problems, "problem"), sum),
