@@ -258,6 +258,7 @@ func TestChunkSizes(t *testing.T) {
 			continue // minutes under the race detector, and nothing in it runs concurrently
 		}
 		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
 			contents := fills(7)
 			for _, name := range []string{"text", "random", "distance 8"} {
 				var chunks []*Chunk

@@ -86,17 +86,16 @@ func (r *recording) cuts(t testing.TB, random int) []int {
 
 // TestRepairCutAnywhere: exactly the packets up to the last whole block.
 func TestRepairCutAnywhere(t *testing.T) {
-	chunks := full(t, "TUNREC_CUT_CHUNKS", 20)
 	for _, form := range []Form{Zstd, Plain} {
-		rec := record(t, form, tunrecSection, chunksOf(chunks)...)
-		for _, at := range rec.cuts(t, 5*chunks) {
+		rec := record(t, form, tunrecSection, chunksOf(200)...)
+		onAll(t, form, rec.cuts(t, full(t, "TUNREC_CUTS", 1000)), func(t *testing.T, at int) {
 			want := rec.packets[:had(t, form, rec.bytes[:at])]
 			rep, lost, got, _ := repair(t, rec.bytes[:at])
 			if !slices.EqualFunc(got, want, samePacket) || rep.Whole {
-				t.Fatalf("%v cut at byte %d: %d packets, want %d; %+v, %v", form, at, len(got), len(want), rep, lost)
+				t.Fatalf("cut at byte %d: %d packets, want %d; %+v, %v", at, len(got), len(want), rep, lost)
 			}
 			repairInPlace(t, rec.bytes[:at], want)
-		}
+		})
 	}
 }
 
@@ -239,19 +238,16 @@ func TestRepairFlips(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for _, form := range []Form{Zstd, Plain} {
 		rec := record(t, form, tunrecSection, chunksOf(200)...)
-		for range full(t, "TUNREC_FLIPS", 100) {
-			at := rnd.IntN(len(rec.bytes))
-			file := bytes.Clone(rec.bytes)
-			file[at] ^= 1 << rnd.IntN(8)
-			rep, lost, got, _ := repair(t, file)
-			want := rec.without(at, at+1)
+		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 1000)), func(t *testing.T, f flip) {
+			rep, lost, got, _ := repair(t, rec.with(f))
+			want := rec.without(f.at, f.at+1)
 			if !slices.EqualFunc(got, want, samePacket) && !slices.EqualFunc(got, rec.packets, samePacket) {
-				t.Fatalf("%v, byte %d: %d packets, want %d or %d: %v", form, at, len(got), len(want), len(rec.packets), lost)
+				t.Fatalf("byte %d: %d packets, want %d or %d: %v", f.at, len(got), len(want), len(rec.packets), lost)
 			}
 			if missing := len(rec.packets) - len(got); rep.Lost != uint64(missing) || rep.Unknown {
-				t.Fatalf("%v, byte %d: %d packets are missing, repair says %+v: %v", form, at, missing, rep, lost)
+				t.Fatalf("byte %d: %d packets are missing, repair says %+v: %v", f.at, missing, rep, lost)
 			}
-		}
+		})
 	}
 }
 

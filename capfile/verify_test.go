@@ -3,9 +3,11 @@ package capfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +17,8 @@ import (
 )
 
 // full tells how often random tests try: a number from the environment, for a
-// long run by hand, else one that takes seconds.
+// longer run by hand, else one with which all tests of the package take less
+// than a minute on two processors.
 func full(t testing.TB, variable string, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -27,6 +30,40 @@ func full(t testing.TB, variable string, otherwise int) int {
 		t.Fatalf("%s: %v", variable, err)
 	}
 	return n
+}
+
+// onAll runs a test for every one of values, on all processors.
+func onAll[T any](t *testing.T, form Form, values []T, test func(*testing.T, T)) {
+	n := runtime.GOMAXPROCS(0)
+	for i := range n {
+		t.Run(fmt.Sprintf("%v-%d", form, i), func(t *testing.T) {
+			t.Parallel()
+			for at := i; at < len(values); at += n {
+				test(t, values[at])
+			}
+		})
+	}
+}
+
+// flip is a changed bit of a file.
+type flip struct {
+	at  int
+	bit byte
+}
+
+// flips are random ones.
+func (r *recording) flips(rnd *rand.Rand, n int) []flip {
+	flips := make([]flip, n)
+	for i := range flips {
+		flips[i] = flip{rnd.IntN(len(r.bytes)), 1 << rnd.IntN(8)}
+	}
+	return flips
+}
+
+func (r *recording) with(f flip) []byte {
+	file := bytes.Clone(r.bytes)
+	file[f.at] ^= f.bit
+	return file
 }
 
 func verify(t testing.TB, file []byte) (Verified, []Problem) {
@@ -83,21 +120,19 @@ func TestVerifyFlips(t *testing.T) {
 		rec := record(t, form, tunrecSection, chunksOf(200)...)
 		content := decoded(t, form, rec.bytes)
 		start := rec.statisticsStart()
-		for range full(t, "TUNREC_FLIPS", 300) {
-			at := rnd.IntN(len(rec.bytes))
-			if form == Plain && (at < rec.header || start <= at && at < start+8) {
-				continue // nothing guards these
+		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 1000)), func(t *testing.T, f flip) {
+			if form == Plain && (f.at < rec.header || start <= f.at && f.at < start+8) {
+				return // nothing guards these
 			}
-			file := bytes.Clone(rec.bytes)
-			file[at] ^= 1 << rnd.IntN(8)
+			file := rec.with(f)
 			v, err := Verify(bytes.NewReader(file), int64(len(file)), VerifyOptions{})
 			if err == nil && v.Problems == 0 && !bytes.Equal(decoded(t, form, file), content) {
-				t.Errorf("%v: a flip of byte %d is not found", form, at)
+				t.Errorf("a flip of byte %d is not found", f.at)
 			}
 			if v.CutShort {
-				t.Errorf("%v: a flip of byte %d is taken for the end", form, at)
+				t.Errorf("a flip of byte %d is taken for the end", f.at)
 			}
-		}
+		})
 	}
 }
 
