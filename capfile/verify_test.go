@@ -32,13 +32,18 @@ func full(t testing.TB, variable string, otherwise int) int {
 	return n
 }
 
-// onAll runs a test for every one of values, on all processors.
+// onAll runs a test for every one of values, on all processors; under the race
+// detector, which would take minutes, for a tenth of them.
 func onAll[T any](t *testing.T, form Form, values []T, test func(*testing.T, T)) {
 	n := runtime.GOMAXPROCS(0)
+	step := n
+	if raceEnabled {
+		step *= 10
+	}
 	for i := range n {
 		t.Run(fmt.Sprintf("%v-%d", form, i), func(t *testing.T) {
 			t.Parallel()
-			for at := i; at < len(values); at += n {
+			for at := i; at < len(values); at += step {
 				test(t, values[at])
 			}
 		})
