@@ -176,6 +176,40 @@ func TestLargestRecord(t *testing.T) {
 	}
 }
 
+// TestDecompress: the content comes, and then damage at its place there.
+func TestDecompress(t *testing.T) {
+	file := bulk("pcap", 1000)
+	skippable := []byte{0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}
+	for name, stream := range map[string][]byte{
+		"": file, "gzip": gzipped(t, file), "zstd": concat(skippable, zstded(t, file), skippable),
+	} {
+		c, err := Decompress(bytes.NewReader(stream), "some.pcap")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); !bytes.Equal(got, file) || err != nil {
+			t.Errorf("%q: %d bytes of %d, %v", name, len(got), len(file), err)
+		}
+		c.Close()
+		if name == "" {
+			continue
+		}
+		if c, err = Decompress(bytes.NewReader(stream[:len(stream)/2]), "cut.pcap"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(c)
+		var d *DamageError
+		if !errors.As(err, &d) || d.File != "cut.pcap" || d.Compression != name || d.Offset != int64(len(got)) || !bytes.HasPrefix(file, got) {
+			t.Errorf("%s cut: %d bytes, %v", name, len(got), err)
+		}
+		c.Close()
+	}
+	var d *DamageError
+	if _, err := Decompress(strings.NewReader("\x1f\x8bjunk"), "junk.gz"); !errors.As(err, &d) || d.File != "junk.gz" {
+		t.Error(err)
+	}
+}
+
 // TestZstdWindow refuses a frame that would take a gigabyte to decode.
 func TestZstdWindow(t *testing.T) {
 	// Frame header descriptor 0, window descriptor for 2^30 bytes, an empty last block.
