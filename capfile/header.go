@@ -17,19 +17,11 @@ const application = "tunrec"
 // Block together: they hold seven strings of up to 64 KiB.
 const maxHeaderLen = 1 << 20
 
-// Options of the Section Header Block and the Interface Description Block
-// (draft-ietf-opsawg-pcapng §4.1 and §4.2).
+// if_tsresol of the Interface Description Block, and its value for nanoseconds
+// (draft-ietf-opsawg-pcapng §4.2).
 const (
-	optComment        = 1
-	optSHBHardware    = 2
-	optSHBOS          = 3
-	optSHBApplication = 4
-	optIDBName        = 2
-	optIDBDescription = 3
-	optIDBTsresol     = 9
-	optIDBFilter      = 11
-
-	tsresolNano = 9
+	optIDBTsresol = 9
+	tsresolNano   = 9
 )
 
 // header is what stands before the first chunk.
@@ -120,17 +112,7 @@ func (h *header) parse(s *pcapng.Scanner) error {
 	if err := s.Next(); err != nil {
 		return err
 	}
-	text := map[uint16]*string{
-		optComment: &h.section.Comment, optSHBHardware: &h.section.Hardware,
-		optSHBOS: &h.section.OS, optSHBApplication: &h.section.Application,
-	}
-	options := s.Options()
-	for options.Next() {
-		if to := text[options.Code]; to != nil {
-			*to = string(options.Value)
-		}
-	}
-	if err := errors.Join(options.Err(), s.Next()); err != nil {
+	if err := errors.Join(s.Describe(&h.section), s.Next()); err != nil {
 		return err
 	}
 	if s.Type() != pcapng.BlockInterfaceDescription {
@@ -140,26 +122,14 @@ func (h *header) parse(s *pcapng.Scanner) error {
 	if i.LinkType != pcapng.LinkTypeRaw {
 		return fmt.Errorf("%w: packets of link type %d, not of %d (raw IP)", ErrForeign, i.LinkType, pcapng.LinkTypeRaw)
 	}
-	h.section.Snaplen = i.Snaplen
-	return h.parseInterface(s.Options())
-}
-
-func (h *header) parseInterface(options pcapng.OptionIter) error {
-	resolution := byte(0)
-	for options.Next() {
-		switch v := options.Value; {
-		case options.Code == optIDBName:
-			h.section.InterfaceName = string(v)
-		case options.Code == optIDBDescription:
-			h.section.InterfaceDescription = string(v)
-		case options.Code == optIDBFilter && len(v) > 0 && v[0] == 0: // 0: an expression, not byte code
-			h.section.Filter = string(v[1:])
-		case options.Code == optIDBTsresol && len(v) == 1:
-			resolution = v[0]
-		}
-	}
-	if err := options.Err(); err != nil {
+	if err := s.Describe(&h.section); err != nil {
 		return err
+	}
+	resolution := byte(0)
+	for options := s.Options(); options.Next(); {
+		if options.Code == optIDBTsresol && len(options.Value) == 1 {
+			resolution = options.Value[0]
+		}
 	}
 	if resolution != tsresolNano {
 		return fmt.Errorf("%w: time stamps are not in nanoseconds", ErrForeign)

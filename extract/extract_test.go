@@ -343,6 +343,54 @@ func TestLosses(t *testing.T) {
 	}
 }
 
+// TestDescription: what a file says of its capture and of losses is kept by the
+// forms without index, and read from them as a whole file is taken over.
+func TestDescription(t *testing.T) {
+	section := pcapng.Section{Comment: "a comment", Hardware: "abacus", OS: "an OS", Application: "tunrec test",
+		InterfaceName: "tun7", InterfaceDescription: "a tunnel", Filter: "udp", Snaplen: 4000}
+	packets := run(0, 300, begin, 1e6)
+	m := making{
+		section: section,
+		end:     capfile.End{Start: begin - 5, Stop: begin + 1e12, Lost: 1000},
+		counts:  func(e *capfile.Entry) { e.Filtered, e.DroppedByQueue, e.Dropped = 1, 10, 100 },
+	}
+	name := m.record(t, packets[:100], nil, packets[100:])
+	want := inspect(t, name)[0].Info
+	m.form = capfile.Stream
+	saved := map[string]string{"a stream": m.record(t, packets[:100], nil, packets[100:])}
+	saved["a compressed stream"] = save(t, []byte(tool(t, "zstd", "-cq", saved["a stream"])))
+	_, frames := extracted(t, []string{name}, Format{Frames: true, Method: capfile.Fastest, Section: section}, Everything)
+	saved["frames"] = save(t, frames)
+
+	half := Everything
+	half.From = packets[150].unixNano
+	for what, name := range saved {
+		files := inspect(t, name)
+		if got := Section(files); files[0].Foreign == nil || got != (pcapng.Section{Comment: "a comment", Hardware: "abacus",
+			OS: "an OS", InterfaceName: "tun7", InterfaceDescription: "a tunnel", Filter: "udp", Snaplen: 4000}) {
+			t.Errorf("%s: section %+v", what, got)
+		}
+		_, file := extracted(t, []string{name}, zstdFormat, Everything)
+		if _, got := readBack(t, file, true); got != want.Statistics {
+			t.Errorf("%s: statistics %+v\nwant %+v", what, got, want.Statistics)
+		}
+		_, file = extracted(t, []string{name}, zstdFormat, half)
+		if _, got := readBack(t, file, true); got.Delivered != 150 || got.Dropped != 0 || got.Received != 150 {
+			t.Errorf("a part of %s: statistics %+v", what, got)
+		}
+	}
+
+	// Two sections: what the first one says does not go for the other.
+	stream, err := os.ReadFile(saved["a stream"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, file := extracted(t, []string{save(t, slices.Repeat(stream, 2))}, zstdFormat, Everything)
+	if _, got := readBack(t, file, true); got.Delivered != 600 || got.Dropped != 0 {
+		t.Errorf("two sections: statistics %+v", got)
+	}
+}
+
 // TestDamage: a chunk with a wrong byte is left out and told.
 func TestDamage(t *testing.T) {
 	packets := run(0, 300, begin, 1e6)

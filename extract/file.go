@@ -16,11 +16,11 @@ import (
 // File is a capture file that packets can be taken from.
 type File struct {
 	Name string
-	// Info is what the file says of itself. Of a file that is not by tunrec it
-	// has only Section, and First: the time of the first packet in it.
+	// Info is what the file says of itself. Of a Foreign one it has only Section,
+	// and First: the time of the first packet in it.
 	Info capfile.Info
 	// Foreign says why the file has no index to be read by, where that is so:
-	// it was not made by tunrec, or is a saved stream.
+	// it was not made by tunrec, or is a saved stream, or of frames.
 	Foreign error
 
 	reader *capfile.Reader // closed; knows where the chunks are
@@ -39,7 +39,7 @@ func Inspect(path string) (*File, error) {
 		}
 		f := &File{Name: path, Foreign: errors.New("standard input is a stream"), stdin: r}
 		f.Info.First = math.MinInt64
-		f.Info.Section = foreignSection
+		f.describe(r)
 		return f, nil
 	}
 	r, err := capfile.Open(path)
@@ -55,9 +55,14 @@ func Inspect(path string) (*File, error) {
 
 func inspectForeign(path string, foreign error) (*File, error) {
 	f := &File{Name: path, Foreign: foreign}
-	f.Info.Section = foreignSection
+	r, err := replay.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	f.describe(r)
 	f.Info.First = math.MaxInt64 // of a file without packets
-	for p, err := range f.packets() {
+	for p, err := range packets(r) {
 		if err != nil { // even if it is damage: there is no packet before it
 			return nil, err
 		}
@@ -67,9 +72,15 @@ func inspectForeign(path string, foreign error) (*File, error) {
 	return f, nil
 }
 
-// foreignSection describes what others have captured. Of which interface it is,
-// the caller may know.
-var foreignSection = pcapng.Section{InterfaceDescription: "tunrec: packets from a capture file"}
+// describe takes over what the file says of its capture, where its packets go
+// on as they are. Of others' interface the caller may know the name.
+func (f *File) describe(r *replay.Reader) {
+	section, _, ok := r.Described()
+	if !ok {
+		section = pcapng.Section{InterfaceDescription: "tunrec: packets from a capture file"}
+	}
+	f.Info.Section = section
+}
 
 // InspectAll is Inspect for several files, some at a time: most of it is waiting
 // for the disk.
@@ -99,12 +110,17 @@ func Span(files []*File) (first, last int64, err error) {
 		case f.stdin != nil:
 			return 0, 0, fs.ErrInvalid
 		case f.Foreign != nil:
-			for p, err := range f.packets() {
+			r, err := replay.Open(f.Name)
+			if err != nil {
+				continue // it will be said when its packets are taken
+			}
+			for p, err := range packets(r) {
 				if err != nil {
-					break // it will be said when its packets are taken
+					break // that, too
 				}
 				first, last = min(first, p.UnixNano), max(last, p.UnixNano)
 			}
+			r.Close() // it was only read
 		case f.Info.Packets > 0:
 			first, last = min(first, f.Info.First), max(last, f.Info.Last)
 		}

@@ -114,10 +114,12 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 		}
 		defer r.Close()
 		defer context.AfterFunc(x.ctx, r.Wake)()
-		offset := int64(0)
+		offset, taken, outside := int64(0), uint64(0), 0
 		for {
 			p := &piece{file: f, memory: memories.Get().(*memory)}
-			p.err = x.fill(r, p)
+			n, err := x.fill(r, p)
+			p.err = err
+			taken, outside = taken+uint64(p.entry.Packets), outside+n
 			p.read = r.Offset() - offset
 			offset += p.read
 			ended := p.err != nil
@@ -125,6 +127,12 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 				p.err = nil
 				for why, n := range r.Skipped() {
 					x.result.Skipped[why] += n
+				}
+				if _, statistics, ok := r.Described(); ok && outside == 0 && x.Count == 0 {
+					if statistics.Delivered != taken {
+						statistics.Received = 0 // of which it is not known how many were filtered
+					}
+					x.ended = append(x.ended, statistics)
 				}
 			}
 			if p.earliest, p.latest = p.entry.Earliest, p.entry.Latest; p.entry.Packets == 0 && p.err == nil {
@@ -137,8 +145,9 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 	}
 }
 
-// fill reads packets into the piece until it is full.
-func (x *extraction) fill(r *replay.Reader, p *piece) error {
+// fill reads packets into the piece until it is full. It tells how many it has
+// left out that are not of the range.
+func (x *extraction) fill(r *replay.Reader, p *piece) (outside int, err error) {
 	slab := p.memory.slab[:cap(p.memory.slab)]
 	if len(slab) < slabBytes+maxPacketBlock {
 		slab = make([]byte, slabBytes+maxPacketBlock)
@@ -160,26 +169,22 @@ func (x *extraction) fill(r *replay.Reader, p *piece) error {
 			}
 		}
 		if err != nil {
-			return err
+			return outside, err
 		}
-		if x.has(unixNano) {
-			at += pcapng.PutPacket(block, n, origLen, unixNano)
-			p.entry.Add(unixNano, origLen)
+		if !x.has(unixNano) {
+			outside++
+			continue
 		}
+		at += pcapng.PutPacket(block, n, origLen, unixNano)
+		p.entry.Add(unixNano, origLen)
 	}
-	return nil
+	return outside, nil
 }
 
 // packets goes through the packets of a file of others; their data is not
 // kept.
-func (f *File) packets() iter.Seq2[capfile.Packet, error] {
+func packets(r *replay.Reader) iter.Seq2[capfile.Packet, error] {
 	return func(yield func(capfile.Packet, error) bool) {
-		r, err := replay.Open(f.Name)
-		if err != nil {
-			yield(capfile.Packet{}, err)
-			return
-		}
-		defer r.Close()
 		var head [1]byte
 		for {
 			n, _, unixNano, err := r.Next(head[:], nil)
@@ -187,7 +192,7 @@ func (f *File) packets() iter.Seq2[capfile.Packet, error] {
 				return
 			}
 			if n == 0 && err == nil {
-				err = fmt.Errorf("%s is a pipe: %w", f.Name, errors.ErrUnsupported)
+				err = fmt.Errorf("look at a pipe: %w", errors.ErrUnsupported)
 			}
 			if !yield(capfile.Packet{UnixNano: unixNano}, err) || err != nil {
 				return

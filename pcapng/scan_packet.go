@@ -23,9 +23,11 @@ const (
 
 // Options of the Interface Description Block (draft §4.2).
 const (
-	optIDBName     = 2
-	optIDBTsresol  = 9
-	optIDBTsoffset = 14
+	optIDBName        = 2
+	optIDBDescription = 3
+	optIDBTsresol     = 9
+	optIDBFilter      = 11
+	optIDBTsoffset    = 14
 )
 
 // Interface is what an Interface Description Block says.

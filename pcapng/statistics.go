@@ -26,6 +26,15 @@ type Statistics struct {
 	Delivered    uint64 // isb_usrdeliv: recorded in this section
 }
 
+// Filtered is how many of the packets received the capture filter has rejected,
+// by the other counts.
+func (s Statistics) Filtered() uint64 {
+	if rest := s.Delivered + s.Dropped; s.Received > rest {
+		return s.Received - rest
+	}
+	return 0
+}
+
 // StatisticsLen is the length in bytes of the block that Append makes:
 // header 20, seven options of 12, end of options 4, trailing length 4.
 const StatisticsLen = 20 + 7*12 + 4 + 4

@@ -207,7 +207,7 @@ func newSource(in *input) (source, error) {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(head) {
 		case pcapng.BlockSectionHeader:
-			return &pcapngSource{pcapng.NewScanner(in)}, nil
+			return &pcapngSource{scanner: pcapng.NewScanner(in)}, nil
 		case pcapMicroseconds:
 			return newPcapSource(in, order, 1000)
 		case pcapNanoseconds:

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/pcapng"
 	"github.com/tunrec/tunrec/replay"
 )
 
@@ -19,8 +20,8 @@ func infoCommand() *cli.Command {
 		UsageText: "tunrec info [--json] [--svg OUT] [DIR | PREFIX | FILE]...",
 		Description: "Of one file it prints all that is known, of several a table and their sum, with a small\n" +
 			"picture of the packets over time. Nothing is decompressed: it comes from the header and\n" +
-			"the index, or the marks of a file that has none. A file that another program has made\n" +
-			"is read as a whole if it is named; in a directory such files are left out.\n\n" +
+			"the index, or the marks of a file that has none. A file without either, made by\n" +
+			"another program, in frames or from a stream, is read as a whole.\n\n" +
 			"Exit code 0: all files could be read, whatever their state; 1: one could not.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line for each file", DisableDefaultText: true},
@@ -36,7 +37,15 @@ type described struct {
 	listed
 	format    string
 	linkTypes map[uint16]uint64 // frames of each; nil: all are raw IP
-	filtered  uint64            // which a file's statistics do not have
+}
+
+// filtered is how many packets the capture filter has rejected, where the file
+// tells.
+func (d *described) filtered() uint64 {
+	if d.info.Statistics.Delivered != d.info.Packets {
+		return 0
+	}
+	return d.info.Statistics.Filtered()
 }
 
 func info(c *cli.Context) error {
@@ -124,12 +133,11 @@ func (d *described) addChunks(over *timeline) {
 			e.Earliest, e.Latest = latest, latest
 		}
 		latest = e.Latest
-		d.filtered += e.Filtered
 		over.add(span{e.Earliest, e.Latest, uint64(e.Packets), e.OriginalBytes, e.DroppedByQueue + e.Dropped})
 	}
 }
 
-// scan reads a file that another program has made.
+// scan reads a file that has no index.
 func (d *described) scan(over *timeline) {
 	d.err = nil
 	stat, err := os.Stat(d.name)
@@ -143,7 +151,7 @@ func (d *described) scan(over *timeline) {
 		return
 	}
 	defer r.Close()
-	(&ui{}).say("%s: not made by tunrec, without an index: it is read as a whole", printable(d.name))
+	(&ui{}).say("%s: it has no index: it is read as a whole", printable(d.name))
 	format, compression := r.Format()
 	if d.format = format; compression != "" {
 		d.format += " in " + compression
@@ -169,5 +177,9 @@ func (d *described) scan(over *timeline) {
 		i.ContentBytes += uint64(len(f.Data))
 		d.linkTypes[f.LinkType]++
 		over.add(span{f.UnixNano, f.UnixNano, 1, uint64(f.OrigLen), 0})
+	}
+	var whole bool
+	if i.Section, i.Statistics, whole = r.Described(); !whole {
+		i.Section, i.Statistics = pcapng.Section{}, pcapng.Statistics{}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/tunrec/tunrec/pcapng"
 )
 
 // sparkColumns is how wide the small picture is.
@@ -51,12 +53,13 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 				humanize.SIWithDigits(rate(i.OriginalBytes*8, took), 2, "bit/s"))
 		}
 	}
-	if d.linkTypes == nil {
-		line("Received", "%s", count(s.Received))
-		line("Filtered", "%s", count(d.filtered))
-		line("Dropped", "%s, %s of them by the system's queue", count(s.Dropped), count(s.OSDropped))
-	} else {
+	if d.linkTypes != nil {
 		line("Link types", "%s", linkTypesText(d.linkTypes))
+	}
+	if d.linkTypes == nil || *s != (pcapng.Statistics{}) {
+		line("Received", "%s", count(s.Received))
+		line("Filtered", "%s", count(d.filtered()))
+		line("Dropped", "%s, %s of them by the system's queue", count(s.Dropped), count(s.OSDropped))
 	}
 	if s.Start != 0 {
 		line("Recorded", "%s to %s", time.Unix(0, s.Start).Format(time.RFC3339Nano), time.Unix(0, s.End).Format(time.RFC3339Nano))
@@ -183,7 +186,7 @@ func printInfoJSON(w io.Writer, files []described) {
 		i, s := &d.info, &d.info.Statistics
 		line := infoLine{
 			listLine: newListLine(&d.listed), Format: d.format, ContentBytes: i.ContentBytes,
-			Received: s.Received, Filtered: d.filtered, DroppedByQueue: s.OSDropped,
+			Received: s.Received, Filtered: d.filtered(), DroppedByQueue: s.OSDropped,
 			Snaplen: i.Section.Snaplen, Application: i.Section.Application,
 			OS: i.Section.OS, Hardware: i.Section.Hardware, LinkTypes: d.linkTypes,
 		}

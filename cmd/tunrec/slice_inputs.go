@@ -102,8 +102,8 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 		case f.Foreign != nil && !found[i].named:
 			foreign++
 		default:
-			if f.Foreign != nil {
-				f.Info.Section.InterfaceName = fileStem(f.Name)
+			if name := &f.Info.Section.InterfaceName; f.Foreign != nil && *name == "" {
+				*name = fileStem(f.Name)
 			}
 			in.files = append(in.files, f)
 			if damage := f.Info.Damage; damage != nil && !errors.Is(damage, io.ErrUnexpectedEOF) {
@@ -130,7 +130,7 @@ func sayHowRead(f *extract.File, ui *ui) {
 	switch damage := f.Info.Damage; {
 	case f.Foreign != nil && f.Name == "-":
 	case f.Foreign != nil:
-		ui.say("%s: not made by tunrec or without its marks: it is read from its begin", f.Name)
+		ui.say("%s: it has no index: it is read from its begin", f.Name)
 	case damage != nil && !isOpen(f.Name):
 		ui.say("%v: it is read as far as it goes", damage)
 	}

@@ -21,7 +21,8 @@ func verifyCommand() *cli.Command {
 			"of zstd and pcapng, hashes, index, statistics, checksum. It names the place, the chunk\n" +
 			"and the packets of whatever is wrong, and goes on behind it. Time stamps that go back\n" +
 			"are told, and are no damage. A file that is being written is verified as far as it goes.\n" +
-			"Files that others have made have no hashes: what is checked is that they can be read.\n\n" +
+			"Files without an index (of other programs, of frames, from a stream) have no hashes:\n" +
+			"what is checked is that they can be read.\n\n" +
 			"Exit code 0: all is well; 1: a file is damaged, cut short, or cannot be read.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "q", Aliases: []string{"quiet"}, Usage: "print nothing about files that are whole", DisableDefaultText: true},
@@ -110,7 +111,7 @@ func verifyFile(name string, ui *ui) error {
 	}
 }
 
-// verifyForeign reads a file that another program has made.
+// verifyForeign reads a file that has no index.
 func verifyForeign(name string, ui *ui, bar *progress) error {
 	r, err := replay.Open(name)
 	if err != nil {
@@ -123,7 +124,7 @@ func verifyForeign(name string, ui *ui, bar *progress) error {
 		return fmt.Errorf("%w; %s before it can be read", err, packets(read.frames))
 	}
 	sayBackward(ui, name, read.backward, read.firstBackward)
-	printWhole(ui, "%s: can be read, %s; made by another program, so there are no hashes to compare", printable(name), packets(read.frames))
+	printWhole(ui, "%s: can be read, %s; no index, so there are no hashes to compare", printable(name), packets(read.frames))
 	return nil
 }
 
