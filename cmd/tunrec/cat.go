@@ -17,7 +17,9 @@ func catCommand() *cli.Command {
 		UsageText: "tunrec cat [--follow] [FILTER] FILE|DIR|PREFIX... | wireshark -k -i -",
 		Description: "Writes the packets of files, of all captures in a directory or of a series to standard\n" +
 			"output, as one section of raw IP packets, in time order.\n\n" +
-			"FILTER is in the language of pcap-filter(7). The words before the first file are it.\n\n" +
+			"FILTER is in the language of pcap-filter(7), in one word or several. The last words, as\n" +
+			"far as there are files, directories or series of these names, are what is read; all\n" +
+			"words before them are the filter. In quotes it is taken for no file's name.\n\n" +
 			"With --follow it goes on with a file that is being written as its packets are flushed.\n" +
 			"A single file is followed until it is complete. A directory or a series is read file\n" +
 			"by file, and then the files that come, until Ctrl-C.",

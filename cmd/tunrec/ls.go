@@ -110,7 +110,7 @@ func sift(files []listed, verbose bool) (kept []listed, errs []error) {
 		}
 	}
 	if foreign > 0 && !verbose {
-		ui.say("%d left out that tunrec has not made (-v says which)", foreign)
+		ui.say("%d left out without tunrec's marks or index (-v says which)", foreign)
 	}
 	return kept, errs
 }

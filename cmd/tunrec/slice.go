@@ -17,11 +17,13 @@ func sliceCommand() *cli.Command {
 		UsageText: "tunrec slice [--from T] [--to T] [--count N] [FILTER] FILE|DIR|PREFIX... -o OUT",
 		Description: "Writes the packets of a time range, and that FILTER accepts, into one capture file, in\n" +
 			"time order. It reads what it needs by the index: chunks inside the range are copied\n" +
-			"without being compressed again. Files of others (pcap, pcapng, gzip, zstd), which have\n" +
-			"no index, are read from their begin, and cut down to IP.\n\n" +
+			"without being compressed again. Files without an index (pcap, pcapng, gzip, zstd) are\n" +
+			"read from their begin, and cut down to IP.\n\n" +
 			"Times: 2026-11-22T16:00:00Z (RFC 3339), '2026-11-22 16:00' (local), @1795363200.25\n" +
 			"(seconds since 1970), +10s (after the first packet), -15m (before the last one).\n\n" +
-			"FILTER is in the language of pcap-filter(7). The words before the first file are it.\n\n" +
+			"FILTER is in the language of pcap-filter(7), in one word or several. The last words, as\n" +
+			"far as there are files, directories or series of these names, are what is read; all\n" +
+			"words before them are the filter. In quotes it is taken for no file's name.\n\n" +
 			"   tunrec slice --from -15m series -o last.pcapng\n" +
 			"   tunrec slice --from '2026-11-22 16:00' --to '2026-11-22 16:05' tcp port 443 dir -o five.pcapng",
 		Flags: []cli.Flag{
