@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/pcapng"
@@ -68,6 +69,7 @@ type extraction struct {
 	lost   uint64              // packets that files say were dropped behind their last chunk
 	ended  []pcapng.Statistics // of files without index that were taken as a whole
 	read   int64               // bytes of the files
+	held   atomic.Int64        // bytes of memory that reading on in files of others takes
 	err    error               // what ended it early
 
 	mu      sync.Mutex

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/pcapng"
@@ -29,8 +30,8 @@ type File struct {
 }
 
 // Inspect looks at the capture file at path; "-" is standard input. The error
-// is one of opening or reading it, says what else it is, or is damage before
-// the first packet.
+// is one of opening or reading it, says what else it is (replay.ErrNoCapture), or
+// is damage before the first packet.
 func Inspect(path string) (*File, error) {
 	if path == "-" {
 		r, err := replay.Open(path)
@@ -53,7 +54,13 @@ func Inspect(path string) (*File, error) {
 	return &File{Name: path, Info: r.Info(), reader: r, window: r.WindowBytes()}, nil
 }
 
+// oneForeign lets files of others be looked at one at a time: each may take some
+// 100 MiB to be decompressed.
+var oneForeign sync.Mutex
+
 func inspectForeign(path string, foreign error) (*File, error) {
+	oneForeign.Lock()
+	defer oneForeign.Unlock()
 	f := &File{Name: path, Foreign: foreign}
 	r, err := replay.Open(path)
 	if err != nil {

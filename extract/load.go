@@ -22,14 +22,16 @@ type piece struct {
 	entry  capfile.Entry
 	key    int64 // see cursor
 	read   int64 // bytes of the file that it stands in
+	held   int   // bytes of memory that reading on in a file of others takes
 
 	earliest, latest int64
 	chunk            *capfile.Chunk // nil until load
 	whole            bool           // the chunk is as in its file
 	rest             []byte         // in weave: packets that were not put out
 
-	ready  bool // chunk can be written as it is
-	err    error
+	ready  bool  // chunk can be written as it is
+	err    error // what is damaged
+	ends   error // why nothing can follow
 	memory *memory
 }
 

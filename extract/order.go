@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -41,6 +42,11 @@ func (x *extraction) inOrder(files []*File) iter.Seq[*piece] {
 			}
 		}()
 		for x.ctx.Err() == nil {
+			held := heldBy(open)
+			if x.held.Store(held); len(open) > 1 && held > maxMerged {
+				yield(&piece{ends: errTooMany})
+				return
+			}
 			nearest := -1
 			for i, c := range open {
 				if nearest < 0 || c.key < open[nearest].key {
@@ -68,3 +74,16 @@ func (x *extraction) inOrder(files []*File) iter.Seq[*piece] {
 		}
 	}
 }
+
+// heldBy is how many bytes of memory it takes to read on in files of others, that
+// of the chunks before which their cursors stand included.
+func heldBy(open []*cursor) (held int64) {
+	for _, c := range open {
+		held += int64(c.head.held)
+	}
+	return held
+}
+
+// errTooMany ends what would take too much memory.
+var errTooMany = fmt.Errorf("files have packets of the same time, and it takes more than %d MiB of memory to read them at once: "+
+	"join some of them first, or decompress those that zstd has made with a long window", maxMerged>>20)

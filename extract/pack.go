@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -11,8 +10,9 @@ import (
 )
 
 // maxMerged bounds the memory of chunks that are merged, one of each file that
-// has packets of the same time: those of some 64 files, as they commonly are.
-const maxMerged = 128 << 20
+// has packets of the same time, and of reading on in those without index. It is
+// that of some 64 files, as they commonly are, or of one with the longest window.
+const maxMerged = 144 << 20
 
 // packed puts the packets of the loaded pieces, which come by their keys, in
 // order and into chunks.
@@ -25,6 +25,10 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 		for p := range pieces {
 			if x.read += p.read; x.Progress != nil {
 				x.Progress(x.read)
+			}
+			if p.ends != nil {
+				x.err = p.ends
+				return
 			}
 			if p.err != nil {
 				x.result.Damaged++
@@ -41,8 +45,9 @@ func (x *extraction) packed(pieces iter.Seq[*piece]) iter.Seq[*piece] {
 			}
 			p.rest = p.chunk.Content
 			w.merged += p.holds()
-			if w.pieces = append(w.pieces, p); w.merged > maxMerged {
-				x.err = fmt.Errorf("%d files have packets of the same time: too many to be merged at once (%d MiB)", len(w.pieces), maxMerged>>20)
+			w.pieces = append(w.pieces, p)
+			if len(w.pieces) > 1 && int64(w.merged)+x.held.Load() > maxMerged {
+				x.err = errTooMany
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tunrec/tunrec/capfile"
@@ -112,8 +113,13 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 				return
 			}
 		}
-		defer r.Close()
+		closed := sync.OnceFunc(func() { r.Close() }) // it was only read
+		defer closed()
 		defer context.AfterFunc(x.ctx, r.Wake)()
+		if others := x.held.Load(); others > 0 && others+int64(r.Memory()) > maxMerged {
+			yield(&piece{ends: errTooMany})
+			return
+		}
 		offset, taken, outside := int64(0), uint64(0), 0
 		for {
 			p := &piece{file: f, memory: memories.Get().(*memory)}
@@ -134,6 +140,12 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 					}
 					x.ended = append(x.ended, statistics)
 				}
+			}
+			p.held = p.holds()
+			if ended {
+				closed()
+			} else {
+				p.held += r.Memory()
 			}
 			if p.earliest, p.latest = p.entry.Earliest, p.entry.Latest; p.entry.Packets == 0 && p.err == nil {
 				return

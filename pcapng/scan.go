@@ -134,6 +134,12 @@ func (s *Scanner) ByteOrder() binary.ByteOrder {
 // interface number. It is valid until Next.
 func (s *Scanner) Interfaces() []*Interface { return s.interfaces }
 
+// Memory is about how many bytes of memory the Scanner takes.
+func (s *Scanner) Memory() int {
+	const perInterface = 512 // with the longest name
+	return len(s.buf) + len(s.interfaces)*perInterface
+}
+
 func (s *Scanner) stop(err error) error {
 	s.body, s.hasPacket = nil, false
 	if err != os.ErrDeadlineExceeded { // after which more may come

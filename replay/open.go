@@ -24,11 +24,28 @@ const (
 	// maxWindow bounds the memory of the zstd decoder; the zstd command has
 	// the same bound where --long does not raise it.
 	maxWindow = 128 << 20
+	// commonWindow is the longest one of zstd's levels up to 19. A frame may have
+	// that much, even where the file's first one needs less.
+	commonWindow = 8 << 20
 )
 
+// ErrNoCapture: the file is none of pcap and pcapng, or of a kind of them that
+// is not read here.
+var ErrNoCapture = errors.New("not a capture file that can be read")
+
+// noCapture is an ErrNoCapture that says what the file is.
+type noCapture struct{ text string }
+
+func (e *noCapture) Error() string        { return e.text }
+func (e *noCapture) Is(target error) bool { return target == ErrNoCapture }
+
+func isNoCapture(format string, args ...any) error {
+	return &noCapture{fmt.Sprintf(format, args...)}
+}
+
 // Open opens the capture file at path, or standard input if path is "-".
-// The error is that of opening or reading the file, or says what else the
-// file is than a capture that can be read.
+// The error is that of opening or reading the file, or, as an ErrNoCapture, says
+// what else the file is than a capture that can be read.
 //
 // It reads the first bytes, so it waits for them on a pipe, and for somebody
 // to write on a FIFO. Nothing but a signal that ends the process ends that:
@@ -69,6 +86,7 @@ type input struct {
 	name        string
 	compression string
 	decoder     *zstd.Decoder
+	window      int   // bytes that the decoder may take
 	live        *live // what Reader reads from in the end, if that may have to wait
 	pump        *pump // between live and the decoder
 	file        *os.File
@@ -109,7 +127,7 @@ func (in *input) close() error {
 		err = in.live.close()
 	}
 	if in.decoder != nil && in.decoder.Reset(nil) == nil {
-		spare.Store(in.decoder)
+		spare.Store(&decoder{in.decoder, in.window})
 		in.decoder = nil
 	}
 	if in.file != nil {
@@ -139,12 +157,13 @@ func (in *input) decompress(stream io.Reader) error {
 		decoded, err = gzip.NewReader(in.Reader)
 	case isZstd(head):
 		in.compression = "zstd"
-		in.decoder, err = newDecoder(in.Reader)
+		in.window = windowOf(in.Reader)
+		in.decoder, err = newDecoder(in.Reader, in.window)
 		decoded = in.decoder
 	default:
 		for _, u := range unreadable {
 			if bytes.HasPrefix(head, []byte(u.magic)) {
-				return fmt.Errorf("%s is compressed with %s, which is not read here: try %s -dc FILE | tunrec -r -", in.name, u.name, u.name)
+				return isNoCapture("%s is compressed with %s, which is not read here: try %s -dc FILE | tunrec -r -", in.name, u.name, u.name)
 			}
 		}
 		return nil
@@ -162,18 +181,39 @@ func (in *input) decompress(stream io.Reader) error {
 	return nil
 }
 
+// windowOf returns how much memory the frames of a zstd stream may take: as much
+// as the first one asks for.
+func windowOf(in *bufio.Reader) int {
+	head, _ := in.Peek(zstd.HeaderMaxSize)
+	var h zstd.Header
+	if h.Decode(head) != nil || h.Skippable {
+		return maxWindow
+	}
+	window := h.WindowSize
+	if h.SingleSegment {
+		window = h.FrameContentSize
+	}
+	return int(min(max(window, commonWindow), maxWindow))
+}
+
+// decoder is a zstd decoder that takes windows up to that length.
+type decoder struct {
+	*zstd.Decoder
+	window int
+}
+
 // spare is the decoder of the file that was closed last. A file is often opened
 // several times, to look at it, to find its end, and to read it: where the
 // window is maxWindow long, another decoder for each would take a lot of memory.
-var spare atomic.Pointer[zstd.Decoder]
+var spare atomic.Pointer[decoder]
 
 // newDecoder returns a decoder that works in the goroutine that reads from it:
 // none is left behind.
-func newDecoder(r io.Reader) (*zstd.Decoder, error) {
-	if d := spare.Swap(nil); d != nil {
-		return d, d.Reset(r)
+func newDecoder(r io.Reader, window int) (*zstd.Decoder, error) {
+	if d := spare.Swap(nil); d != nil && d.window == window {
+		return d.Decoder, d.Reset(r)
 	}
-	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
 }
 
 // isZstd knows a frame and a skippable frame (RFC 8878 §3.1).
@@ -200,7 +240,7 @@ func newSource(in *input) (source, error) {
 	case err != nil && err != io.EOF:
 		return nil, &DamageError{Reason: readReason(err, len(head), 4), Err: err}
 	case len(head) == 0:
-		return nil, fmt.Errorf("%s is empty", in.name)
+		return nil, isNoCapture("%s is empty", in.name)
 	case len(head) < 4:
 		return nil, notACapture(in, head)
 	}
@@ -213,12 +253,12 @@ func newSource(in *input) (source, error) {
 		case pcapNanoseconds:
 			return newPcapSource(in, order, 1)
 		case pcapModified:
-			return nil, fmt.Errorf("%s is a pcap file of the modified kind (magic a1b2cd34), which is not read here: try editcap -F pcapng", in.name)
+			return nil, isNoCapture("%s is a pcap file of the modified kind (magic a1b2cd34), which is not read here: try editcap -F pcapng", in.name)
 		}
 	}
 	return nil, notACapture(in, head)
 }
 
 func notACapture(in *input, head []byte) error {
-	return fmt.Errorf("%s is neither pcap nor pcapng: it begins with % x", in.name, head)
+	return isNoCapture("%s is neither pcap nor pcapng: it begins with % x", in.name, head)
 }

@@ -41,7 +41,7 @@ func newPcapSource(in *input, order binary.ByteOrder, unit int64) (*pcapSource, 
 		return nil, s.cutOff(err, len(head), pcapFileHeaderLen)
 	}
 	if major, minor := order.Uint16(head[4:]), order.Uint16(head[6:]); major != 2 || minor != 4 {
-		return nil, fmt.Errorf("%s is a pcap file of version %d.%d, only 2.4 is read", in.name, major, minor)
+		return nil, isNoCapture("%s is a pcap file of version %d.%d, only 2.4 is read", in.name, major, minor)
 	}
 	s.linkType = uint16(order.Uint32(head[20:])) // the bits above tell of a frame check sequence
 	s.advance(pcapFileHeaderLen)

@@ -74,6 +74,16 @@ func (r *Reader) Offset() int64 {
 	return n
 }
 
+// Memory is about how many bytes of memory the Reader takes, or may take for
+// decompressing.
+func (r *Reader) Memory() int {
+	n := r.in.window + 2*inputBufferLen
+	if s, ok := r.source.(*pcapngSource); ok {
+		return n + s.scanner.Memory()
+	}
+	return n + pcapBufferLen
+}
+
 // Next copies the next IP packet into dst: its length n, the length that it had on the wire, and its time in nanoseconds
 // since 1970 (0 where the file has none, in Simple Packet Blocks). A packet
 // that is longer than dst is cut; 65,535 bytes hold all but jumbograms and

@@ -16,7 +16,8 @@ func catCommand() *cli.Command {
 		Name: "cat", Usage: "print captures as one plain pcapng, in time order",
 		UsageText: "tunrec cat [--follow] [FILTER] FILE|DIR|PREFIX... | wireshark -k -i -",
 		Description: "Writes the packets of files, of all captures in a directory or of a series to standard\n" +
-			"output, as one section of raw IP packets, in time order.\n\n" +
+			"output, as one section of raw IP packets, in time order. In a directory the captures of\n" +
+			"other programs count, too (pcap, pcapng, gzip, zstd), whatever their names.\n\n" +
 			"FILTER is in the language of pcap-filter(7), in one word or several. The last words, as\n" +
 			"far as there are files, directories or series of these names, are what is read; all\n" +
 			"words before them are the filter. In quotes it is taken for no file's name.\n\n" +

@@ -23,9 +23,9 @@ func captureOf(t *testing.T, times ...int64) []byte {
 		t.Fatal(err)
 	}
 	for _, at := range times {
-		c := &capfile.Chunk{Buf: make([]byte, capfile.MarkLen+pcapng.PacketOverhead+20)}
-		n := pcapng.PutPacket(c.Content(), 20, 20, at)
-		c.Buf = c.Buf[:capfile.MarkLen+n]
+		c := &capfile.Chunk{Content: make([]byte, pcapng.PacketOverhead+20)}
+		n := pcapng.PutPacket(c.Content, 20, 20, at)
+		c.Content = c.Content[:n]
 		c.Add(at, 20)
 		c.Hash()
 		if err := w.WriteChunk(c); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,6 @@ import (
 // TestHostileMemory reads files that are made to take memory, with every
 // command that reads files from strangers, as on a machine of many processors.
 func TestHostileMemory(t *testing.T) {
-	const limit = 256 << 10 // KiB
 	commands := map[string][]string{
 		"info":    {"info"},
 		"verify":  {"verify", "-q"},
@@ -40,25 +40,90 @@ func TestHostileMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for verb, args := range commands {
-			cmd := exec.Command("tunrec", append(args, file)...)
-			cmd.Dir = t.TempDir()
-			cmd.Env = append(os.Environ(), "GOMAXPROCS=32")
-			cmd.Stdout = struct{ io.Writer }{io.Discard} // a pipe, not a file
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			err := cmd.Run()
-			if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || !exit.Exited() || strings.Contains(stderr.String(), "panic")) {
-				t.Errorf("%s of %s: %v: %s", verb, name, err, &stderr)
-				continue
-			}
-			// What this process takes counts, too: the other one begins as it.
-			taken := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
-			if t.Logf("%s of %s: %d MiB, %v", verb, name, taken>>10, cmd.ProcessState); taken > limit {
-				t.Errorf("%s of %s took %d MiB of memory", verb, name, taken>>10)
-			}
-			os.RemoveAll(cmd.Dir) // for its space; what is left is removed with the test
+			readHostile(t, verb+" of "+name, append(args, file)...)
 		}
 	}
+}
+
+// readHostile runs a command that has to stay below 256 MB. It returns whether
+// it succeeded, and what it printed about errors.
+func readHostile(t *testing.T, what string, args ...string) (ok bool, stderr string) {
+	t.Helper()
+	const limit = 256 << 10 // KiB
+	cmd := exec.Command("tunrec", args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=32")
+	cmd.Stdout = struct{ io.Writer }{io.Discard} // a pipe, not a file
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || !exit.Exited() || strings.Contains(errs.String(), "panic")) {
+		t.Errorf("%s: %v: %s", what, err, &errs)
+		return false, errs.String()
+	}
+	// What this process takes counts, too: the other one begins as it.
+	taken := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	if t.Logf("%s: %d MiB, %v", what, taken>>10, cmd.ProcessState); taken > limit {
+		t.Errorf("%s took %d MiB of memory", what, taken>>10)
+	}
+	os.RemoveAll(cmd.Dir) // for its space; what is left is removed with the test
+	return err == nil, errs.String()
+}
+
+// TestHostileTogether reads directories of files that take much memory each:
+// one after the other they can be read, all at once they are refused.
+func TestHostileTogether(t *testing.T) {
+	const refused = "tunrec: error: files have packets of the same time, and it takes more than "
+	for _, c := range []struct {
+		apart int // seconds between their first packets; each has packets for 100 s
+		args  []string
+		says  string
+	}{
+		{1, []string{"cat", "-q"}, refused},
+		{1, []string{"slice", "-q", "-o", "out.pcapng"}, refused},
+		{1, []string{"info"}, ""},
+		{1000, []string{"cat", "-q"}, ""},
+	} {
+		dir := t.TempDir()
+		for i := range 3 {
+			err := writeFile(filepath.Join(dir, strconv.Itoa(i)), func(w io.Writer) error {
+				return writeWide(w, uint32(1e9+i*c.apart))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ok, stderr := readHostile(t, c.args[0]+" of wide windows", append(c.args, dir)...)
+		if ok != (c.says == "") || !ok && (strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, c.says)) {
+			t.Errorf("%s of files %d s apart: %v, %s", c.args[0], c.apart, ok, stderr)
+		}
+	}
+}
+
+// writeWide writes a pcap whose zstd frame has a window of 128 MiB, all of which
+// is used: a packet, empty records, and 4 MiB of packets, 100 s long.
+func writeWide(w io.Writer, second uint32) error {
+	record := func(at uint32, length int) []byte {
+		b := binary.LittleEndian.AppendUint32(nil, at)
+		b = binary.LittleEndian.AppendUint32(b, 0)
+		b = binary.LittleEndian.AppendUint32(b, uint32(length))
+		b = binary.LittleEndian.AppendUint32(b, uint32(length))
+		return append(b, append([]byte{0x45}, make([]byte, length-1)...)...)
+	}
+	raw := func(b, content []byte) []byte {
+		n := len(content)
+		return append(append(b, byte(n<<3), byte(n>>5), byte(n>>13)), content...)
+	}
+	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3} // RFC 8878 §3.1.1.1.2
+	b = raw(b, append(pcapHeader(), record(second, 100)...))
+	for range 1100 { // 128 KiB each: empty records
+		b = append(b, 1<<1, 0, 128<<10>>13, 0)
+	}
+	for i := range 100 {
+		b = raw(b, record(second+uint32(i), 40_000))
+	}
+	_, err := w.Write(append(b, 1, 0, 0))
+	return err
 }
 
 func writeFile(name string, write func(io.Writer) error) error {

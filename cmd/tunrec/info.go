@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime/debug"
 
@@ -26,7 +27,7 @@ func infoCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line for each file", DisableDefaultText: true},
 			&cli.StringFlag{Name: "svg", Usage: "draw packets/s, bytes/s and drops over time to `OUT`"},
-			&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Usage: "say which files are left out, and what is wrong with others", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Usage: "say of all files that are left out why, and what is wrong with others", DisableDefaultText: true},
 		},
 		Action: info, OnUsageError: onUsageError,
 	}
@@ -57,27 +58,33 @@ func info(c *cli.Context) error {
 		names = []string{"."}
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
-	found, errs := findCaptures(names)
+	found, errs := findFiles(names)
 	inspectAll(found)
 	var over timeline
 	var files []described
-	var rest []listed
+	out := leftOut{ui: &ui{}, all: c.Bool("v")}
 	for _, f := range found {
 		d := described{listed: f}
 		switch {
 		case f.err == nil:
 			d.addChunks(&over)
-		case f.named && errors.Is(f.err, capfile.ErrForeign):
+		case errors.Is(f.err, capfile.ErrForeign):
 			d.scan(&over)
 		}
-		if d.err != nil {
-			rest = append(rest, d.listed)
-		} else {
+		switch {
+		case d.err == nil:
 			files = append(files, d)
+			if damage := d.info.Damage; damage != nil && out.all {
+				out.ui.say("%v", damage)
+			}
+		case !d.named && errors.Is(d.err, fs.ErrNotExist): // removed since it was found
+		case !d.named && isNoCapture(d.name, d.err):
+			out.add(d.err)
+		default:
+			errs = append(errs, d.err)
 		}
 	}
-	_, unreadable := sift(rest, c.Bool("v"))
-	errs = append(errs, unreadable...)
+	out.sum()
 	if err := printInfo(c, files, &over); err != nil {
 		errs = append(errs, err)
 	}

@@ -139,9 +139,30 @@ func lsArguments(c *cli.Context) (names []string, asJSON, verbose bool, err erro
 
 // findCaptures finds the files that the arguments name, each once.
 func findCaptures(args []string) (files []listed, errs []error) {
+	return find(args, expandCaptures)
+}
+
+// pinSuffix is that of the files that make rotate.Series keep others.
+const pinSuffix = ".keep"
+
+// findFiles is findCaptures for those who read files of others: in a directory
+// it finds files of any name.
+func findFiles(args []string) (files []listed, errs []error) {
+	return find(args, func(arg string) (names []string, named bool, err error) {
+		if info, err := os.Stat(arg); err == nil && info.IsDir() {
+			names, err := filesIn(arg, func(name string) bool {
+				return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, pinSuffix)
+			})
+			return names, false, err
+		}
+		return expandCaptures(arg)
+	})
+}
+
+func find(args []string, expand func(arg string) (names []string, named bool, err error)) (files []listed, errs []error) {
 	seen := map[string]bool{}
 	for _, arg := range args {
-		names, named, err := expandCaptures(arg)
+		names, named, err := expand(arg)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -191,10 +212,17 @@ func expandCaptures(arg string) (names []string, named bool, err error) {
 // capturesIn returns the regular files of a directory that are named as
 // captures and whose stem is wanted.
 func capturesIn(dir string, want func(stem string) bool) (names []string, err error) {
+	return filesIn(dir, func(name string) bool {
+		stem, ok := captureStem(name)
+		return ok && want(stem)
+	})
+}
+
+// filesIn returns the regular files of a directory whose names are wanted.
+func filesIn(dir string, want func(name string) bool) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		stem, ok := captureStem(e.Name())
-		if !ok || !want(stem) {
+		if !want(e.Name()) {
 			continue
 		}
 		name, regular := filepath.Join(dir, e.Name()), e.Type().IsRegular()

@@ -18,7 +18,7 @@ func sliceCommand() *cli.Command {
 		Description: "Writes the packets of a time range, and that FILTER accepts, into one capture file, in\n" +
 			"time order. It reads what it needs by the index: chunks inside the range are copied\n" +
 			"without being compressed again. Files without an index (pcap, pcapng, gzip, zstd) are\n" +
-			"read from their begin, and cut down to IP.\n\n" +
+			"read from their begin, and cut down to IP; in a directory, whatever their names.\n\n" +
 			"Times: 2026-11-22T16:00:00Z (RFC 3339), '2026-11-22 16:00' (local), @1795363200.25\n" +
 			"(seconds since 1970), +10s (after the first packet), -15m (before the last one).\n\n" +
 			"FILTER is in the language of pcap-filter(7), in one word or several. The last words, as\n" +

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ type inputs struct {
 // cannot be read is an error; of those found in a directory the others are
 // taken.
 func openInputs(words []string, ui *ui) (*inputs, error) {
-	found, errs := findCaptures(slices.DeleteFunc(slices.Clone(words), isStdin))
+	found, errs := findFiles(slices.DeleteFunc(slices.Clone(words), isStdin))
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
@@ -85,22 +86,19 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 	for i, f := range found {
 		names[i] = f.name
 	}
-	in, foreign := &inputs{}, 0
+	in, out, unindexed := &inputs{}, leftOut{ui: ui}, uint64(0)
 	files, errs := extract.InspectAll(names)
 	for i, f := range files {
-		_, foreignDamage := errors.AsType[*replay.DamageError](errs[i])
 		switch err := errs[i]; {
 		case err != nil && found[i].named:
 			return nil, err
 		case errors.Is(err, fs.ErrNotExist): // removed since it was found
 		case errors.Is(err, io.ErrUnexpectedEOF) && isOpen(names[i]): // its header is on the way
-		case foreignDamage:
-			foreign++
+		case isNoCapture(names[i], err):
+			out.add(err)
 		case err != nil:
 			printError(err)
 			in.bad++
-		case f.Foreign != nil && !found[i].named:
-			foreign++
 		default:
 			if name := &f.Info.Section.InterfaceName; f.Foreign != nil && *name == "" {
 				*name = fileStem(f.Name)
@@ -109,18 +107,53 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 			if damage := f.Info.Damage; damage != nil && !errors.Is(damage, io.ErrUnexpectedEOF) {
 				printError(fmt.Errorf("%w: it is read as far as it goes", damage))
 				in.bad++
+			} else if f.Foreign != nil && !found[i].named {
+				unindexed++
 			} else {
 				sayHowRead(f, ui)
 			}
 		}
 	}
-	if foreign > 0 {
-		ui.say("%d left out that tunrec has not made (a file that is named is read)", foreign)
+	out.sum()
+	if unindexed > 0 {
+		ui.say("read from the begin, without an index: %s", plural(unindexed, "file"))
 	}
 	if len(in.files) == 0 {
 		return nil, fmt.Errorf("%s: no capture file is there that can be read", strings.Join(words, ", "))
 	}
 	return in, nil
+}
+
+// isNoCapture tells whether an error says of a file that was found in a directory
+// that it is no capture, or has damage before its first packet.
+func isNoCapture(name string, err error) bool {
+	_, cut := errors.AsType[*capfile.CorruptError](err) // as short files may seem to be
+	_, named := captureStem(filepath.Base(name))
+	_, damaged := errors.AsType[*replay.DamageError](err)
+	return errors.Is(err, replay.ErrNoCapture) || damaged || cut && !named
+}
+
+// leftOut are files of a directory that are not read. The first ones are printed,
+// or all.
+type leftOut struct {
+	ui  *ui
+	all bool
+	n   int
+}
+
+const shownLeftOut = 10
+
+func (l *leftOut) add(err error) {
+	if l.n++; l.n <= shownLeftOut || l.all {
+		l.ui.say("left out: %v", err)
+	}
+}
+
+// sum says how many were not printed.
+func (l *leftOut) sum() {
+	if l.n > shownLeftOut && !l.all {
+		l.ui.say("%s more left out", count(uint64(l.n-shownLeftOut)))
+	}
 }
 
 func isStdin(word string) bool { return word == "-" }
