@@ -45,7 +45,7 @@ func (r *Reader) Described() (section pcapng.Section, statistics pcapng.Statisti
 	}
 	for len(s.scanner.Interfaces()) == 0 {
 		err := s.advance()
-		if err == os.ErrDeadlineExceeded {
+		if err == os.ErrDeadlineExceeded && r.in.live != nil {
 			err = r.Wait(-1)
 		}
 		if err != nil { // Next returns it as well

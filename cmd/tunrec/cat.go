@@ -22,8 +22,9 @@ func catCommand() *cli.Command {
 			"far as there are files, directories or series of these names, are what is read; all\n" +
 			"words before them are the filter. In quotes it is taken for no file's name.\n\n" +
 			"With --follow it goes on with a file that is being written as its packets are flushed.\n" +
-			"A single file is followed until it is complete. A directory or a series is read file\n" +
-			"by file, and then the files that come, until Ctrl-C.",
+			"A single file is followed until it is complete, a plain pcap or pcapng that another\n" +
+			"program writes until Ctrl-C. Of a directory or a series tunrec's files are read one by\n" +
+			"one, and then those that come, until Ctrl-C.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Usage: "go on with what is being recorded", DisableDefaultText: true},
 			filterDialectFlag, resolveFlag,

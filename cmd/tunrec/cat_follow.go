@@ -14,6 +14,7 @@ import (
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/filter"
+	"github.com/tunrec/tunrec/pcapng"
 )
 
 const (
@@ -60,7 +61,12 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 			f.wait(nextInterval)
 			continue
 		}
-		if err := f.file(next); err != nil {
+		if next.err != nil {
+			err = f.others(next.name)
+		} else {
+			err = f.file(next)
+		}
+		if err != nil {
 			return err
 		}
 		if named {
@@ -103,7 +109,8 @@ func (f *follower) next(word string) (*listed, error) {
 }
 
 // look puts the files that it has not seen into the queue. One without packets,
-// which may still get them, waits until there is no other.
+// which may still get them, waits until there is no other. One that is named is
+// taken even if it has no marks; its err says so.
 func (f *follower) look(word string) error {
 	found, errs := findCaptures([]string{word})
 	if len(errs) > 0 && len(f.seen) == 0 {
@@ -112,6 +119,10 @@ func (f *follower) look(word string) error {
 	found = slices.DeleteFunc(found, func(l listed) bool { return f.seen[l.name] })
 	inspectAll(found)
 	for _, l := range found {
+		if l.named && errors.Is(l.err, capfile.ErrForeign) {
+			f.queue = append(f.queue, l)
+			return nil
+		}
 		if l.err != nil && l.named {
 			return l.err
 		}
@@ -185,15 +196,23 @@ func (f *follower) begin(in *os.File) (*capfile.Tail, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.out == nil {
-		section := tail.Section()
-		section.Application = "tunrec " + version
-		applyFilter(f.match, &f.pick, &section)
-		if f.out, err = capfile.NewWriter(streamFile{os.Stdout}, capfile.Config{Form: capfile.Stream, Section: section}); err != nil {
-			return nil, writeError(err)
-		}
+	if err := f.start(tail.Section()); err != nil {
+		return nil, err
 	}
 	return tail, nil
+}
+
+// start begins the stream, where it has not begun.
+func (f *follower) start(section pcapng.Section) (err error) {
+	if f.out != nil {
+		return nil
+	}
+	section.Application = "tunrec " + version
+	applyFilter(f.match, &f.pick, &section)
+	if f.out, err = capfile.NewWriter(streamFile{os.Stdout}, capfile.Config{Form: capfile.Stream, Section: section}); err != nil {
+		return writeError(err)
+	}
+	return nil
 }
 
 // copy writes the chunks that the file has by now, but for damaged ones. It
@@ -213,22 +232,30 @@ func (f *follower) copy(tail *capfile.Tail, name string, size int64) (more bool,
 		if err != nil {
 			return false, err
 		}
-		if err := f.pick.Pick(c); err != nil {
-			f.bad.add(&capfile.CorruptError{File: name, Offset: int64(c.FileOffset), Reason: "the chunk that begins there " + err.Error()})
-			continue
-		}
-		if c.Packets > 0 {
-			if f.end.Start == 0 {
-				f.end.Start = c.Earliest
-			}
-			f.end.Stop = max(f.end.Stop, c.Latest)
-		}
-		c.Hash()
-		if err := f.out.WriteChunk(c); err != nil {
-			return false, writeError(err)
+		if err := f.write(c, name); err != nil {
+			return false, err
 		}
 	}
 	return true, nil
+}
+
+// write writes the packets of a chunk that the filter accepts.
+func (f *follower) write(c *capfile.Chunk, name string) error {
+	if err := f.pick.Pick(c); err != nil {
+		f.bad.add(&capfile.CorruptError{File: name, Offset: int64(c.FileOffset), Reason: "the chunk that begins there " + err.Error()})
+		return nil
+	}
+	if c.Packets > 0 {
+		if f.end.Start == 0 {
+			f.end.Start = c.Earliest
+		}
+		f.end.Stop = max(f.end.Stop, c.Latest)
+	}
+	c.Hash()
+	if err := f.out.WriteChunk(c); err != nil {
+		return writeError(err)
+	}
+	return nil
 }
 
 // finish takes leave of a file that nobody writes any more. What it says at its
