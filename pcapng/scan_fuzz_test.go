@@ -32,7 +32,8 @@ func FuzzScanner(f *testing.F) {
 			for options := s.Options(); options.Next(); {
 				total -= optionHeaderLen + len(options.Value)
 			}
-			if total < 0 {
+			s.Statistics()
+			if s.Describe(new(Section)); total < 0 {
 				t.Fatal("the parts of a block are longer than the block")
 			}
 		}

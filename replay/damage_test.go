@@ -243,6 +243,7 @@ func FuzzReader(f *testing.F) {
 		}
 		defer r.Close()
 		dst := make([]byte, 200)
+		r.Described()
 		for {
 			n, origLen, _, err := r.Next(dst, nil)
 			var d *DamageError
