@@ -10,8 +10,10 @@ import (
 const (
 	// rereadEvery is how long after a change of the offset stamps can be wrong.
 	rereadEvery = 10 * time.Millisecond
-	// maxDisorder is how far apart the stamps of packets can be that two CPUs
-	// transmit at once. Nobody steps a clock by so little.
+	// maxDisorder is by how much a stamp can be before the last one: what programs
+	// read of a clock may go back a little where the kernel adjusts it
+	// (ktime_get_mono_fast_ns in kernel/time/timekeeping.c). Nobody steps a clock by
+	// so little.
 	maxDisorder = 10 * time.Microsecond
 )
 

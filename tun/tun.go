@@ -3,7 +3,8 @@
 //
 // The way of a packet: the kernel queues it on the device; Wait returns; Next
 // takes it off the queue, straight into the caller's memory, until nothing is
-// left.
+// left. Or, with a ring, an eBPF program writes it to where it may stay: Wait
+// returns, and Take hands it over where it is.
 //
 //	tun.go       what to open, and the errors of opening
 //	name.go      which names a device can have
