@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/tunrec/tunrec/pcapng"
@@ -15,6 +16,11 @@ const (
 	zstdMagic       = 0xFD2FB528
 	zstdHeaderLen   = 6 // magic, frame header descriptor, window descriptor
 	zstdChecksumLen = 4
+
+	// writeBytes is the most that is written at once. A page cache that gets more
+	// takes larger pieces of memory for it, and in a virtual machine the large
+	// ones are those that its host has taken back: writing took twice as long.
+	writeBytes = 128 << 10
 
 	zstdContentChecksum = 1 << 2 // frame header descriptor: checksum, no content size, no dictionary
 )
@@ -114,11 +120,13 @@ func (w *Writer) commit() error {
 // write writes all parts, or nothing of them where that can be had.
 func (w *Writer) write(parts ...[]byte) error {
 	n := 0
-	for _, b := range parts {
-		written, err := w.f.Write(b)
-		n += written
-		if err != nil {
-			return w.undo(n, err)
+	for _, part := range parts {
+		for b := range slices.Chunk(part, writeBytes) {
+			written, err := w.f.Write(b)
+			n += written
+			if err != nil {
+				return w.undo(n, err)
+			}
 		}
 	}
 	w.size += uint64(n)
