@@ -72,12 +72,15 @@ type Config struct {
 	Settle func(limit time.Duration) error
 }
 
-// SlabMemory returns the most bytes that the slabs, and the buffers that
-// compressed chunks wait in, take.
+// SlabMemory returns the most bytes that the slabs, where they have memory of
+// their own, and the buffers that compressed chunks wait in take.
 func (c Config) SlabMemory() int {
 	c = c.withDefaults()
 	buffer := slabCap(c.SlabBytes)
-	total := c.Slabs * buffer
+	total := 0
+	if c.lender() == nil {
+		total = c.Slabs * buffer
+	}
 	if c.Form == capfile.Zstd {
 		total += (c.Workers + spareBuffers) * capfile.EncodedCap(buffer)
 	}

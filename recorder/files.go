@@ -260,7 +260,7 @@ func (s *FileSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) erro
 			}
 		}
 		if len(todo) > 0 {
-			// Only now: its room for the mark was the end of part.
+			// Only now: parts are compressed into the same buffer.
 			if err := s.ready(todo[len(todo)-1]); err != nil {
 				return err
 			}

@@ -88,6 +88,9 @@ func TestInPlaceWaits(t *testing.T) {
 	src, sink := newFakeRing(1<<20), newMemSink(t, capfile.Plain)
 	sink.hold = make(chan struct{})
 	r := newRecorder(t, Config{Source: src, Sink: sink, Form: capfile.Plain, SlabBytes: MaxSlabBytes, Buffered: true})
+	if n := len(r.pool.free); n != 8 { // else nobody would see that they run out
+		t.Errorf("%d slabs for memory that is sealed by the eighth", n)
+	}
 	wait := run(t, r, t.Context())
 	sent := numbered(0, 30_000)
 	src.push(sent...)

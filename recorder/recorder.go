@@ -48,10 +48,12 @@ func New(c Config) (*Recorder, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	pool, full := newPool(c), c.SlabBytes
-	if pool.lender != nil { // while some slabs are on their way there is to be room for more
-		full = min(full, pool.lender.Room()/8)
+	full := c.SlabBytes
+	if lender := c.lender(); lender != nil { // while some slabs are on their way there is to be room for more
+		full = min(full, lender.Room()/8)
+		c.Slabs = max(MinSlabs, min(c.Slabs, lender.Room()/full))
 	}
+	pool := newPool(c)
 	return &Recorder{
 		Config: c,
 		pool:   pool,

@@ -70,6 +70,6 @@ type InPlace interface {
 	// GiveBack gives the memory of the oldest blocks that were taken, n bytes of
 	// them in all, back to the kernel. It may be called from another goroutine
 	// than Take, and never blocks. Where all memory is out, packets are dropped
-	// and counted.
+	// and counted. With Close all memory is gone.
 	GiveBack(n int)
 }

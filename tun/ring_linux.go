@@ -86,7 +86,7 @@ func (r *ring) makeMemory(size int) (err error) {
 		KeySize: 4, ValueSize: uint32(length), MaxEntries: 1,
 	})
 	if err != nil {
-		return refusal(fmt.Sprintf("the kernel has no BPF array of %d MiB that can be mapped", length>>20), err)
+		return refusal(fmt.Sprintf("the kernel has no BPF array of %d MiB that can be mapped (Linux 6.0 has)", length>>20), err)
 	}
 	r.shared, err = mapMemory(r.memory, 0, length, unix.PROT_READ|unix.PROT_WRITE)
 	if err != nil {
@@ -158,8 +158,9 @@ func (r *ring) take() (block []byte, origLen int, unixNano int64, err error) {
 	}
 	place := r.at & (r.size - 1)
 	record := r.data[place:]
-	stamp := int64(binary.NativeEndian.Uint64(record[recordStamp:]))
-	origLen = int(binary.NativeEndian.Uint32(record[recordLength:]))
+	ne := binary.NativeEndian
+	stamp := int64(ne.Uint32(record[recordStamp:])) | int64(ne.Uint32(record[recordStamp+4:]))<<32
+	origLen = int(ne.Uint32(record[recordLength:]))
 	length := (origLen + recordAround + recordAlign - 1) &^ (recordAlign - 1)
 	r.at += uint64(length)
 	if place+uint64(length) >= r.size {

@@ -25,9 +25,9 @@ import (
 // A record is in one piece, and as long as the packet's Enhanced Packet Block,
 // for which it has room around the packet. It begins where the last one ended.
 //
-//	0           8       16       20       28
-//	|           | stamp |        | length |  packet, padded  | 4 bytes |
-//	|           | u64   |        | u32    |  to 4 bytes      |         |
+//	0         8        12       16       20       24       28
+//	|         | stamp, | stamp, |        | length |        | packet, padded | 4 bytes |
+//	|         | low u32| high   |        | u32    |        | to 4 bytes     |         |
 const (
 	wordHead  = 0
 	wordPut   = 8
@@ -68,7 +68,7 @@ func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinF
 
 		// R8 = the length of the packet: skb->len, the first field
 		asm.LoadMem(asm.R8, asm.R6, 0, asm.Word),
-		asm.JEq.Imm(asm.R8, 0, "lost"),
+		asm.JLT.Imm(asm.R8, 1, "lost"), // of "= 0" verifiers before Linux 6.8 learn nothing
 		asm.JGT.Imm(asm.R8, MaxPacket, "lost"),
 	}
 	for range tries {
@@ -93,13 +93,15 @@ func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinF
 		asm.JGT.Imm(asm.R1, int32(ringBytes), "full"),
 
 		// R9 = the record
-		asm.And.Imm(asm.R9, int32(ringBytes-1)),
+		asm.And.Imm(asm.R9, int32(ringBytes-recordAlign)),
 		asm.Add.Imm(asm.R9, page),
 		asm.Add.Reg(asm.R9, asm.R7),
 
 		// the time, and the length
 		stamp.Call(),
-		asm.StoreMem(asm.R9, recordStamp, asm.R0, asm.DWord),
+		asm.StoreMem(asm.R9, recordStamp, asm.R0, asm.Word),
+		asm.RSh.Imm(asm.R0, 32),
+		asm.StoreMem(asm.R9, recordStamp+4, asm.R0, asm.Word),
 		asm.StoreMem(asm.R9, recordLength, asm.R8, asm.Word),
 
 		// the packet, wherever the kernel keeps its parts
@@ -164,8 +166,8 @@ func attachProgram(fd int, instructions asm.Instructions) error {
 		Instructions: instructions,
 		License:      "Dual MIT/GPL", // of the program; helpers may ask for the latter
 	}, ebpf.ProgramOptions{LogDisabled: true})
-	if errors.Is(err, unix.EACCES) { // not a permission: what its verifier says
-		err = unix.EINVAL
+	if errors.Is(err, unix.EACCES) { // no lack of a permission
+		return &problem{"the kernel's verifier refuses the eBPF program", errors.ErrUnsupported}
 	}
 	if err != nil {
 		return refusal("the kernel refuses the eBPF program", err)
@@ -183,7 +185,7 @@ func attachProgram(fd int, instructions asm.Instructions) error {
 func refusal(what string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return &problem{"no permission to use BPF (CAP_BPF; before Linux 5.11 RLIMIT_MEMLOCK, too)", os.ErrPermission}
+		return &problem{"no permission to use BPF (CAP_BPF)", os.ErrPermission}
 	case errors.Is(err, unix.ENOMEM):
 		return fmt.Errorf("%s: %w", what, unix.ENOMEM)
 	default:
