@@ -57,18 +57,8 @@ type Chunk struct {
 type Compressor struct {
 	windowBytes int
 	encoders    [methods]*zstd.Encoder
-	// plain is an encoder of level Fastest that leaves literals as they are.
-	plain    *zstd.Encoder
-	forPlain int // how many chunks still go to it
+	noise       noiseCoder
 }
-
-// plainRun is how many chunks have their literals left as they are, after one
-// whose literals entropy coding could not make smaller: those of encrypted
-// packets. To try costs a quarter of the time of compressing such.
-const (
-	plainRun   = 15
-	plainLeast = 64 << 10 // bytes of literals in such a chunk: fewer prove nothing
-)
 
 // NewCompressor returns a Compressor for files with that window, see
 // WindowBytes; 0: 1 MiB.
@@ -76,7 +66,7 @@ func NewCompressor(windowBytes int) *Compressor {
 	if windowBytes == 0 {
 		windowBytes = WindowBytes(0)
 	}
-	return &Compressor{windowBytes: windowBytes}
+	return &Compressor{windowBytes: windowBytes, noise: noiseCoder{packets: packetCoder{windowBytes: windowBytes}}}
 }
 
 // WindowBytes returns the window of a frame whose chunks have contentLen bytes
@@ -116,37 +106,57 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 		return nil
 	}
 	c.Method = m
-	usePlain := m == Fastest && z.forPlain > 0
-	encoder := &z.encoders[m]
-	if usePlain {
-		encoder = &z.plain
+	var blocks []byte
+	var err error
+	if m == Fastest {
+		blocks, err = z.encodeFastest(content, buf)
+	} else {
+		blocks, _, err = z.encode(content, m, buf)
 	}
-	if *encoder == nil {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)),
-			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false), zstd.WithNoEntropyCompression(usePlain),
-			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			return fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
-		}
-		*encoder = e
-	}
-	frame := (*encoder).EncodeAll(content, buf[:MarkLen])
-	blocks, rawLiterals, err := joinable(frame[MarkLen:])
 	if err != nil {
 		return fmt.Errorf("compress a chunk of %d bytes: %w", len(content), err)
 	}
-	switch {
-	case usePlain:
-		z.forPlain--
-	case m == Fastest && rawLiterals >= plainLeast:
-		z.forPlain = plainRun
-	}
-	// The mark overwrites the frame's header. The empty block is for zstd(1),
-	// which of a file that is cut where the last block ends drops up to 128 KiB
-	// (seen with 1.5.4): it gives out all of a block only on its way into the
-	// next one.
-	c.encoded = appendRawBlock(frame[blocks:], nil, false)
+	// The empty block is for zstd(1), which of a file that is cut where the last
+	// block ends drops up to 128 KiB (seen with 1.5.4): it gives out all of a
+	// block only on its way into the next one.
+	c.encoded = appendRawBlock(blocks, nil, false)
 	return nil
+}
+
+// encodeFastest is encode for level Fastest, or what noiseCoder makes instead.
+func (z *Compressor) encodeFastest(content, buf []byte) (blocks []byte, err error) {
+	if blocks, ok := z.noise.append(buf[:MarkLen], content); ok {
+		return blocks, nil
+	}
+	blocks, rawLiterals, err := z.encode(content, Fastest, buf)
+	if err != nil || rawLiterals < noiseLeast || !z.noise.trialDue() {
+		return blocks, err
+	}
+	if blocks, ok := z.noise.trial(buf[:MarkLen], content, len(blocks)); ok {
+		return blocks, nil
+	}
+	blocks, _, err = z.encode(content, Fastest, buf) // both write to buf
+	return blocks, err
+}
+
+// encode compresses content by a library's encoder of level m into buf, and
+// returns the zstd blocks behind MarkLen bytes of room, and joinable's
+// rawLiterals.
+func (z *Compressor) encode(content []byte, m Method, buf []byte) (blocks []byte, rawLiterals int, err error) {
+	if z.encoders[m] == nil {
+		z.encoders[m], err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)),
+			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false),
+			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			return nil, 0, fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
+		}
+	}
+	frame := z.encoders[m].EncodeAll(content, buf[:MarkLen])
+	begin, rawLiterals, err := joinable(frame[MarkLen:])
+	if err != nil {
+		return nil, 0, err
+	}
+	return frame[begin:], rawLiterals, nil // the room is in place of the frame's header
 }
 
 // appendStored appends content to b as raw zstd blocks.

@@ -81,6 +81,14 @@ func fills(seed uint64) map[string]func([]byte) {
 // must decode to, and its entries.
 func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entries []Entry) {
 	t.Helper()
+	return joinedBy(t, chunks, func(z *Compressor, _ int, c *Chunk, buf []byte) error {
+		return z.Compress(c, m, buf)
+	})
+}
+
+// joinedBy is joined for chunks that are compressed by that function.
+func joinedBy(t testing.TB, chunks []*Chunk, compress func(z *Compressor, i int, c *Chunk, buf []byte) error) (file, section []byte, entries []Entry) {
+	t.Helper()
 	largest := 0
 	for _, c := range chunks {
 		largest = max(largest, len(c.Content))
@@ -97,8 +105,8 @@ func joined(t testing.TB, m Method, chunks []*Chunk) (file, section []byte, entr
 		t.Fatal(err)
 	}
 	z := NewCompressor(config.WindowBytes)
-	for _, c := range chunks {
-		if err := z.Compress(c, m, make([]byte, 0, EncodedCap(len(c.Content)))); err != nil {
+	for i, c := range chunks {
+		if err := compress(z, i, c, make([]byte, 0, EncodedCap(len(c.Content)))); err != nil {
 			t.Fatal(err)
 		}
 		promised := w.SizeWith(c)

@@ -129,8 +129,8 @@ func putMark(b []byte, f Form, e *Entry) {
 // joinable takes the zstd frame at the start of frame apart: it returns where
 // its blocks begin, after clearing the last-block bit of the last one, so that
 // they can stand after a mark in a longer frame, and how many bytes of literals
-// entropy coding could do nothing for, 0 where it could for some. The frame has
-// to be whole, with neither checksum nor dictionary, and nothing after it.
+// entropy coding could do nothing for. The frame has to be whole, with neither
+// checksum nor dictionary, and nothing after it.
 func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
@@ -139,7 +139,6 @@ func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 	if h.Skippable || h.HasCheckSum || h.DictionaryID != 0 {
 		return 0, 0, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
 	}
-	coded := false
 	for at := h.HeaderSize; ; {
 		if len(frame)-at < zstdBlockHeaderLen {
 			return 0, 0, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
@@ -147,18 +146,13 @@ func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 		kind, size, last := zstdBlockHeader(frame[at:])
 		next := at + zstdBlockHeaderLen + size
 		if next <= len(frame) {
-			raw, ok := literals(kind, frame[at+zstdBlockHeaderLen:next])
-			rawLiterals += raw
-			coded = coded || !ok
+			rawLiterals += literals(kind, frame[at+zstdBlockHeaderLen:next])
 		}
 		if last {
 			if next != len(frame) {
 				return 0, 0, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
 			}
 			frame[at] &^= zstdBlockLast
-			if coded {
-				rawLiterals = 0
-			}
 			return h.HeaderSize, rawLiterals, nil
 		}
 		at = next
@@ -166,26 +160,22 @@ func joinable(frame []byte) (blocks, rawLiterals int, err error) {
 }
 
 // literals returns how many bytes of literals a block of that type holds as they
-// are (RFC 8878 §3.1.1.3.1.1), and whether it holds no others.
-func literals(kind int, block []byte) (raw int, ok bool) {
+// are (RFC 8878 §3.1.1.3.1.1).
+func literals(kind int, block []byte) (raw int) {
 	switch {
 	case kind == zstdBlockRaw:
-		return len(block), true
-	case kind == zstdBlockRLE || len(block) < 3: // or too short for literals that matter
-		return 0, true
+		return len(block)
+	case kind == zstdBlockRLE, len(block) < 3: // too short for literals that matter
+		return 0
+	case block[0]&3 != 0: // no Raw_Literals_Block
+		return 0
 	}
-	switch kind, size := block[0]&3, int(block[0])|int(block[1])<<8|int(block[2])<<16; {
-	case kind > 1: // Compressed_Literals_Block, Treeless_Literals_Block
-		return 0, false
-	case kind == 1: // RLE_Literals_Block
-		return 0, true
-	default:
-		switch size >> 2 & 3 { // Size_Format
-		case 1:
-			return size & 0xffff >> 4, true
-		case 3:
-			return size >> 4, true
-		}
-		return size & 0xff >> 3, true
+	size := int(block[0]) | int(block[1])<<8 | int(block[2])<<16
+	switch size >> 2 & 3 { // Size_Format
+	case 1:
+		return size & 0xffff >> 4
+	case 3:
+		return size >> 4
 	}
+	return size & 0xff >> 3
 }
