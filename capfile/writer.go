@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -117,11 +118,15 @@ func (w *Writer) commit() error {
 	return err
 }
 
-// write writes all parts, or nothing of them where that can be had.
+// write writes all parts, or nothing of them where that can be had. In the Stream
+// form each is one write.
 func (w *Writer) write(parts ...[]byte) error {
-	n := 0
+	n, most := 0, writeBytes
+	if w.form == Stream {
+		most = math.MaxInt
+	}
 	for _, part := range parts {
-		for b := range slices.Chunk(part, writeBytes) {
+		for b := range slices.Chunk(part, most) {
 			written, err := w.f.Write(b)
 			n += written
 			if err != nil {

@@ -89,7 +89,7 @@ func (x *extraction) prepare(p *piece) *piece {
 }
 
 func (o *output) write(p *piece) error {
-	if o.frames != nil {
+	if o.frames != nil && len(p.chunk.Content) > 0 { // else nothing is written
 		o.frames.ready = p.memory.encoded
 	}
 	return o.WriteChunk(p.chunk)
