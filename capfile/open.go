@@ -62,6 +62,9 @@ type Info struct {
 	// Statistics are those at the end of a complete file. Of others they are
 	// added up from the chunks, and Start and End are 0.
 	Statistics pcapng.Statistics
+	// Unplaced is what the statistics count and no chunk does: the counts of
+	// chunks that could not be written.
+	Unplaced Entry
 
 	// Damage is nil in a complete file. Else it says why it has no index, or
 	// no good one; its Err is io.ErrUnexpectedEOF where the file is as a
@@ -80,6 +83,7 @@ type Reader struct {
 	header header
 	info   Info
 
+	totals pcapng.Statistics // of all chunks
 	groups []group
 	walked bool // groups were found by their marks, not by an index
 }
@@ -135,9 +139,20 @@ func (r *Reader) readHeader(f io.ReaderAt) (err error) {
 	return nil
 }
 
-// Lost returns how many packets the statistics count as dropped and no chunk
-// does: those of chunks that could not be written.
-func (i *Info) Lost() uint64 { return max(i.Statistics.Dropped, i.Dropped) - i.Dropped }
+// unplaced returns what the statistics of a file count, and its chunks' totals
+// do not; nothing of statistics that cannot be.
+func unplaced(s, chunks pcapng.Statistics) Entry {
+	if max(s.Received, s.Dropped, s.OSDropped) > pcapng.MaxCount {
+		return Entry{}
+	}
+	less := func(a, b uint64) uint64 { return a - min(a, b) }
+	byQueue := less(s.OSDropped, chunks.OSDropped)
+	return Entry{
+		Filtered:       less(s.Filtered(), chunks.Filtered()),
+		DroppedByQueue: byQueue,
+		Dropped:        less(less(s.Dropped, chunks.Dropped), byQueue),
+	}
+}
 
 // Info returns what the file says of itself.
 func (r *Reader) Info() Info { return r.info }

@@ -33,7 +33,8 @@ type recording struct {
 // millisecond, the numbers 0, 1, 2 … in them.
 func record(t testing.TB, form Form, section pcapng.Section, perChunk ...int) recording {
 	t.Helper()
-	r := recording{form: form, section: section, end: End{Start: 1e18, Stop: 2e18, Lost: 1000}}
+	r := recording{form: form, section: section, end: End{Start: 1e18, Stop: 2e18, Lost: 1000,
+		Counts: Entry{Filtered: 4, DroppedByQueue: 50}}}
 	var f memFile
 	w, err := NewWriter(&f, Config{Form: form, Section: section})
 	if err != nil {
@@ -142,7 +143,7 @@ func TestOpen(t *testing.T) {
 				}
 				want := rec.wantInfo(n)
 				w := Writer{totals: want.Statistics}
-				want.Statistics = w.Totals(rec.end)
+				want.Statistics, want.Unplaced = w.Totals(rec.end), Entry{Filtered: 4, DroppedByQueue: 50, Dropped: 1000}
 				if got := r.Info(); got != want {
 					t.Fatalf("info\n%+v, want\n%+v", got, want)
 				}

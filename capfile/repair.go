@@ -260,9 +260,5 @@ func (l *losses) end() End {
 		unknown = s.Delivered - l.all.Delivered
 		l.Lost, l.Unknown = l.Lost+unknown, false
 	}
-	end := End{Start: s.Start, Stop: s.End, Lost: unknown}
-	if s.Dropped > l.all.Dropped {
-		end.Lost += s.Dropped - l.all.Dropped
-	}
-	return end
+	return End{Start: s.Start, Stop: s.End, Lost: unknown, Counts: unplaced(*s, l.all)}
 }

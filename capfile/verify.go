@@ -62,8 +62,9 @@ type VerifyOptions struct {
 // goes on behind what is wrong. Chunks are decompressed on all processors, in
 // less than 200 MiB of memory for any file.
 //
-// The plain form has no checksum of its header, and of when the recording
-// began: a change there is not seen.
+// The plain form has no checksum of its header, of when the recording began,
+// and of how many packets it received beyond those that its chunks count: a
+// change there is not seen.
 //
 // The error is one of reading, ErrForeign, or a *CorruptError of a file in
 // which there is no chunk to be found.
@@ -306,12 +307,10 @@ func (v *verifier) indexBlock(c *checked) {
 func (v *verifier) checkStatistics(c *checked) {
 	want, got := v.totals, c.statistics
 	v.counted = got.Delivered == want.Delivered
-	lost := got.Dropped - want.Dropped // since the last chunk
+	rest := unplaced(got, want) // of chunks that could not be written
+	rest.addTo(&want)
 	want.Start, want.End = got.Start, got.End
-	want.Dropped += lost
-	want.FilterAccept += lost
-	want.Received += lost
-	if v.intact && (got != want || got.Dropped < v.totals.Dropped) {
+	if v.intact && got != want {
 		v.problem(Problem{Offset: c.at, Reason: "the statistics are not the sum of what the chunks say"})
 	}
 }

@@ -66,10 +66,11 @@ func (r *Reader) findChunks() error {
 	err := r.readIndex()
 	damage, damaged := errors.AsType[*CorruptError](err)
 	if !damaged && !errors.Is(err, ErrNoIndex) {
+		r.info.Unplaced = unplaced(r.info.Statistics, r.totals)
 		return err
 	}
 	r.info = Info{Form: r.info.Form, Section: r.info.Section, Size: r.info.Size}
-	r.groups, r.walked = nil, true
+	r.totals, r.groups, r.walked = pcapng.Statistics{}, nil, true
 	end, err := r.walk()
 	if err != nil {
 		return err
@@ -188,10 +189,8 @@ func (r *Reader) walk() (*CorruptError, error) {
 			return nil, err
 		}
 		r.add(at, entries)
-		for _, e := range entries {
-			e.addTo(&r.info.Statistics)
-		}
 		if ended {
+			r.info.Statistics = r.totals
 			return end, r.refuseForeign()
 		}
 		last := entries[len(entries)-1]
@@ -274,6 +273,7 @@ func (r *Reader) add(at int64, entries []Entry) {
 		i.OriginalBytes += e.OriginalBytes
 		i.ContentBytes += uint64(e.ContentLen)
 		i.Dropped += e.DroppedByQueue + e.Dropped
+		e.addTo(&r.totals)
 	}
 	r.groups = append(r.groups, g)
 	if i.Packets == before {

@@ -142,7 +142,11 @@ func readBack(t testing.TB, file []byte, hasIndex bool) (packets []packet, stati
 		if d := r.Info().Damage; d != nil {
 			t.Fatal(d)
 		}
-		statistics = r.Info().Statistics
+		if _, err := capfile.Verify(bytes.NewReader(file), int64(len(file)), capfile.VerifyOptions{
+			Problem: func(p capfile.Problem) { t.Error(p) },
+		}); err != nil {
+			t.Fatal(err)
+		}
 		for _, err := range r.Packets(Everything.From, Everything.To) {
 			if err != nil {
 				t.Fatal(err)
@@ -163,6 +167,9 @@ func readBack(t testing.TB, file []byte, hasIndex bool) (packets []packet, stati
 	for s.Next() == nil {
 		if s.Type() == pcapng.BlockSectionHeader {
 			sections++
+		}
+		if said, ok := s.Statistics(); ok {
+			statistics = said
 		}
 		if p := s.Packet(); p != nil {
 			packets = append(packets, packet{p.UnixNano, binary.BigEndian.Uint16(p.Data[4:]), len(p.Data)})

@@ -66,11 +66,12 @@ type extraction struct {
 	out    output
 	format Format
 	result Result
-	lost   uint64              // packets that files say were dropped behind their last chunk
-	ended  []pcapng.Statistics // of files without index that were taken as a whole
-	read   int64               // bytes of the files
-	held   atomic.Int64        // bytes of memory that reading on in files of others takes
-	err    error               // what ended it early
+
+	unplaced capfile.Entry       // counts of files that no chunk of theirs has
+	ended    []pcapng.Statistics // of files without index that were taken as a whole
+	read     int64               // bytes of the files
+	held     atomic.Int64        // bytes of memory that reading on in files of others takes
+	err      error               // what ended it early
 
 	mu      sync.Mutex
 	readers map[*reader]bool // open ones
@@ -136,7 +137,7 @@ func (x *extraction) wrote(p *piece) {
 
 // end is what the files' statistics and the range say of the recording.
 func (x *extraction) end(files []*File) capfile.End {
-	e := capfile.End{Start: math.MaxInt64, Stop: math.MinInt64, Lost: x.lost}
+	e := capfile.End{Start: math.MaxInt64, Stop: math.MinInt64, Counts: x.unplaced}
 	recordings := x.ended
 	for _, f := range files {
 		recordings = append(recordings, f.Info.Statistics)
@@ -145,10 +146,6 @@ func (x *extraction) end(files []*File) capfile.End {
 		if s.End != 0 {
 			e.Start, e.Stop = min(e.Start, s.Start), max(e.Stop, s.End)
 		}
-	}
-	for _, s := range x.ended {
-		byQueue := min(s.OSDropped, s.Dropped)
-		e.Counts.AddCounts(&capfile.Entry{DroppedByQueue: byQueue, Dropped: s.Dropped - byQueue, Filtered: s.Filtered()})
 	}
 	e.Start, e.Stop = max(e.Start, x.From), min(e.Stop, x.To)
 	if e.Start > e.Stop { // not known, or a recording made later, out of a file

@@ -70,7 +70,7 @@ func (x *extraction) chunks(f *File) iter.Seq[*piece] {
 			at = max(at, g.Latest)
 		}
 		if x.has(at) {
-			x.lost += f.Info.Lost()
+			x.unplaced.AddCounts(&f.Info.Unplaced)
 		}
 	}
 }
@@ -139,6 +139,7 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 						statistics.Received = 0 // of which it is not known how many were filtered
 					}
 					x.ended = append(x.ended, statistics)
+					p.chunk.AddCounts(counts(statistics))
 				}
 			}
 			p.held = p.holds()
@@ -147,7 +148,7 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 			} else {
 				p.held += r.Memory()
 			}
-			if p.earliest, p.latest = p.entry.Earliest, p.entry.Latest; p.entry.Packets == 0 && p.err == nil {
+			if p.earliest, p.latest = p.entry.Earliest, p.entry.Latest; p.chunk.Entry == (capfile.Entry{}) && p.err == nil {
 				return
 			}
 			if !yield(p) || ended {
@@ -155,6 +156,12 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 			}
 		}
 	}
+}
+
+// counts is what statistics say of packets that were not recorded.
+func counts(s pcapng.Statistics) *capfile.Entry {
+	byQueue := min(s.OSDropped, s.Dropped)
+	return &capfile.Entry{Filtered: s.Filtered(), DroppedByQueue: byQueue, Dropped: s.Dropped - byQueue}
 }
 
 // fill reads packets into the piece until it is full. It tells how many it has

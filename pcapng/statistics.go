@@ -26,6 +26,10 @@ type Statistics struct {
 	Delivered    uint64 // isb_usrdeliv: recorded in this section
 }
 
+// MaxCount is the greatest count in Statistics that is believed: no capture comes
+// near it, and sums do not overflow.
+const MaxCount = 1 << 56
+
 // Filtered is how many of the packets received the capture filter has rejected,
 // by the other counts.
 func (s Statistics) Filtered() uint64 {

@@ -277,6 +277,6 @@ func (f *follower) finish(l *listed, in *os.File, size int64) error {
 		f.ui.say("%v: it was read as far as it goes", info.Damage)
 		return nil
 	}
-	f.end.Lost += info.Lost()
+	f.end.Counts.AddCounts(&info.Unplaced)
 	return nil
 }
