@@ -208,8 +208,12 @@ func (r *Reader) refuseForeign() error {
 		return fmt.Errorf("%w: it has no marks, and the application is %q", ErrForeign, r.info.Section.Application)
 	}
 	var b [4]byte
-	if _, err := r.f.ReadAt(b[:], r.header.end); err == nil && r.info.Form == Plain &&
-		binary.LittleEndian.Uint32(b[:]) == pcapng.BlockEnhancedPacket {
+	if _, err := r.f.ReadAt(b[:], r.header.end); err != nil || r.info.Form != Plain {
+		return nil
+	}
+	switch kind := binary.LittleEndian.Uint32(b[:]); {
+	case kind == pcapng.BlockEnhancedPacket,
+		kind == pcapng.BlockInterfaceStatistics && r.info.Size == r.header.end+pcapng.StatisticsLen:
 		return fmt.Errorf("%w: a saved stream, without marks and index", ErrForeign)
 	}
 	return nil

@@ -53,7 +53,7 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 				humanize.SIWithDigits(rate(i.OriginalBytes*8, took), 2, "bit/s"))
 		}
 	}
-	if d.linkTypes != nil {
+	if len(d.linkTypes) > 0 {
 		line("Link types", "%s", linkTypesText(d.linkTypes))
 	}
 	if d.linkTypes == nil || *s != (pcapng.Statistics{}) {
