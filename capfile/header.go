@@ -62,7 +62,12 @@ func readHeader(f io.ReaderAt) (header, error) {
 		s := pcapng.NewScanner(io.NewSectionReader(f, 0, maxHeaderLen))
 		err := h.parse(s)
 		h.end = nextOffset(s)
-		return h, headerError(err, s.Offset())
+		err = headerError(err, s.Offset())
+		if c, ok := errors.AsType[*CorruptError](err); ok && s.Offset() > 0 && !h.byTunrec() {
+			// Others may put what is longer before the interface.
+			return h, fmt.Errorf("%w: the application is %q, %v", ErrForeign, h.section.Application, c)
+		}
+		return h, err
 	}
 
 	var frame [zstdHeaderLen]byte

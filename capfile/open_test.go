@@ -331,6 +331,16 @@ func TestOpenForeign(t *testing.T) {
 	}
 	other := tunrecSection
 	other.Application = "dumpcap"
+	// secrets puts a Decryption Secrets Block between section header and interface.
+	secrets := func(body []byte) []byte {
+		file := record(t, Stream, other, 3).bytes
+		at := binary.LittleEndian.Uint32(file[4:])
+		length := binary.LittleEndian.AppendUint32(nil, uint32(len(body)+12))
+		if len(body) == 4 {
+			length = body
+		}
+		return slices.Concat(file[:at], []byte{10, 0, 0, 0}, length, body, length, file[at:])
+	}
 	for name, file := range map[string][]byte{
 		"text":          []byte("hello, world"),
 		"pcap":          {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0},
@@ -338,6 +348,9 @@ func TestOpenForeign(t *testing.T) {
 		"other program": record(t, Stream, other, 3).bytes,
 		"header only":   record(t, Plain, other).bytes[:record(t, Plain, other).header],
 		"recompressed":  e.EncodeAll(plain, nil),
+		"no packets":    record(t, Stream, tunrecSection).bytes,
+		"long header":   secrets(make([]byte, maxHeaderLen)),
+		"bad header":    secrets([]byte{0xff, 0xff, 0xff, 0x7f}),
 	} {
 		_, err := NewReader(bytes.NewReader(file), int64(len(file)))
 		if !errors.Is(err, ErrForeign) {
