@@ -57,6 +57,7 @@ type Result struct {
 	Copied      uint64         // and how many of them as they were
 	Damaged     int            // calls of Options.Damaged
 	Skipped     replay.Skipped // frames in files of others that hold no IP packet
+	Mixed       []string       // files whose Section is that of their first interface, and others have followed
 }
 
 // extraction is one Run.

@@ -385,9 +385,9 @@ func TestDescription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, file := extracted(t, []string{save(t, slices.Repeat(stream, 2))}, zstdFormat, Everything)
-	if _, got := readBack(t, file, true); got.Delivered != 600 || got.Dropped != 0 {
-		t.Errorf("two sections: statistics %+v", got)
+	result, file := extracted(t, []string{save(t, slices.Repeat(stream, 2))}, zstdFormat, Everything)
+	if _, got := readBack(t, file, true); got.Delivered != 600 || got.Dropped != 0 || len(result.Mixed) != 1 {
+		t.Errorf("two sections: statistics %+v, %+v", got, result)
 	}
 }
 

@@ -24,9 +24,10 @@ type File struct {
 	// it was not made by tunrec, or is a saved stream, or of frames.
 	Foreign error
 
-	reader *capfile.Reader // closed; knows where the chunks are
-	window int
-	stdin  *replay.Reader
+	reader    *capfile.Reader // closed; knows where the chunks are
+	window    int
+	stdin     *replay.Reader
+	described bool // Foreign: Info.Section is what it says itself
 }
 
 // Inspect looks at the capture file at path; "-" is standard input. The error
@@ -83,7 +84,7 @@ func inspectForeign(path string, foreign error) (*File, error) {
 // on as they are. Of others' interface the caller may know the name.
 func (f *File) describe(r *replay.Reader) {
 	section, _, ok := r.Described()
-	if !ok {
+	if f.described = ok; !ok {
 		section = pcapng.Section{InterfaceDescription: "tunrec: packets from a capture file"}
 	}
 	f.Info.Section = section

@@ -134,7 +134,11 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 				for why, n := range r.Skipped() {
 					x.result.Skipped[why] += n
 				}
-				if _, statistics, ok := r.Described(); ok && outside == 0 && x.Count == 0 {
+				_, statistics, ok := r.Described()
+				if f.described && !ok {
+					x.result.Mixed = append(x.result.Mixed, f.Name)
+				}
+				if ok && outside == 0 && x.Count == 0 {
 					if statistics.Delivered != taken {
 						statistics.Received = 0 // of which it is not known how many were filtered
 					}

@@ -199,6 +199,9 @@ func extractTo(in *inputs, out output, format extract.Format, o extract.Options,
 	if skipped := result.Skipped.String(); skipped != "" {
 		ui.say("%s", skipped)
 	}
+	for _, name := range result.Mixed {
+		ui.say("%s: it has several sections or interfaces: comment, interface and filter of the first stand for all", name)
+	}
 	if out.form != capfile.Stream {
 		ui.say("%s: %s", out.name, summary(result))
 	}
