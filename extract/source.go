@@ -164,8 +164,7 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 
 // counts is what statistics say of packets that were not recorded.
 func counts(s pcapng.Statistics) *capfile.Entry {
-	byQueue := min(s.OSDropped, s.Dropped)
-	return &capfile.Entry{Filtered: s.Filtered(), DroppedByQueue: byQueue, Dropped: s.Dropped - byQueue}
+	return &capfile.Entry{Filtered: s.Filtered(), DroppedByQueue: s.OSDropped, Dropped: s.Dropped - s.OSDropped}
 }
 
 // fill reads packets into the piece until it is full. It tells how many it has

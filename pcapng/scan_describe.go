@@ -38,7 +38,7 @@ func (s *Scanner) Describe(to *Section) error {
 }
 
 // Statistics returns what the current block says, where it is an Interface
-// Statistics Block. What it does not say is 0.
+// Statistics Block. What it does not say, or cannot be (above MaxCount), is 0.
 func (s *Scanner) Statistics() (t Statistics, ok bool) {
 	if s.typ != BlockInterfaceStatistics || s.body == nil {
 		return t, false
@@ -59,10 +59,13 @@ func (s *Scanner) Statistics() (t Statistics, ok bool) {
 			continue
 		}
 		if to := counts[options.Code]; to != nil {
-			*to = s.ByteOrder().Uint64(value)
+			if n := s.ByteOrder().Uint64(value); n <= MaxCount {
+				*to = n
+			}
 		} else if to := times[options.Code]; to != nil {
 			*to = s.interfaces[id].UnixNano(uint64(s.order.u32(value))<<32 | uint64(s.order.u32(value[4:])))
 		}
 	}
+	t.Dropped = max(t.Dropped, t.OSDropped) // others may say the part alone
 	return t, options.Err() == nil
 }

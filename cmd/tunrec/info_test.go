@@ -126,3 +126,11 @@ func TestLasted(t *testing.T) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0", 1234567: "1,234,567", math.MaxUint64: "18,446,744,073,709,551,615"} {
+		if got := count(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}

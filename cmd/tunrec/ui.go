@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"runtime"
 	"strconv"
@@ -374,4 +375,4 @@ func packets(n uint64) string {
 }
 
 // count writes a number with separators: 1,234,567.
-func count(n uint64) string { return humanize.Comma(int64(n)) }
+func count(n uint64) string { return humanize.BigComma(new(big.Int).SetUint64(n)) }
