@@ -19,7 +19,7 @@ import (
 // create is not called.
 //
 // Nothing marks a record of pcap, and nothing guards its bytes: it is believed
-// where another one follows it. Behind damage the next one is taken that makes
+// where others follow it. Behind damage the next one is taken that makes
 // sense, was captured about when the last one was, and has another one behind
 // it. It takes 2 MiB of memory.
 func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOptions) (Repaired, error) {
@@ -206,6 +206,8 @@ func (p *records) next() (r pcapRecord, problem string, err error) {
 			p.last = r
 		}
 		return r, "", nil
+	case p.unbroken():
+		return r, "", nil
 	}
 	switch n := p.search(r.len()); {
 	case n == r.len():
@@ -251,6 +253,29 @@ func (p *records) plausible(r *pcapRecord) bool {
 
 // timely tells whether a packet came about when the last one did.
 func (p *records) timely(r *pcapRecord) bool { return !p.last.possible() || r.near(&p.last) }
+
+// unbroken tells whether a record stands here, which no damage is before, that
+// has others behind it, or the end, whenever they were captured.
+func (p *records) unbroken() bool {
+	off := 0
+	for i := range 1 + farFollowers {
+		r, left, err := p.peek(off)
+		switch {
+		case err != nil:
+			return false
+		case left < pcapRecordLen:
+			return i > 1 && left >= 0 || i > 2
+		case !p.plausible(&r) || i > 0 && r.shifted():
+			return false
+		}
+		off += r.len()
+	}
+	return true
+}
+
+// shifted tells whether this may be a usual record, read four bytes too late:
+// its fraction is taken for the time, and its lengths stand side by side.
+func (r *pcapRecord) shifted() bool { return r.seconds < 1e9 && r.fraction == r.captured }
 
 // resync goes on to the next record that can be believed, or to the end.
 func (p *records) resync() error {

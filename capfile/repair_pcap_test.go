@@ -228,6 +228,36 @@ func TestRepairPcapClock(t *testing.T) {
 	}
 }
 
+// TestRepairPcapTimes: where nothing is damaged, all packets are had whenever
+// they came, though their lengths do not vouch for them.
+func TestRepairPcapTimes(t *testing.T) {
+	const day = 24 * 3600
+	for name, seconds := range map[string]func(i int) uint32{
+		"rare":        func(i int) uint32 { return 1e9 + uint32(i)*40*day },
+		"alternating": func(i int) uint32 { return 1 + uint32(i)%2*1_800_000_000 },
+		"once zero":   func(i int) uint32 { return 1e9 * uint32(min(i^20, 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPcap(t, func(t *testing.T, f pcapFile) {
+				order := byteOrder(binary.LittleEndian)
+				if f.bytes[0] == 0xa1 {
+					order = binary.BigEndian
+				}
+				for i := range f.packets {
+					at, p := f.ends[i], &f.packets[i]
+					p.UnixNano = int64(seconds(i))*1e9 + p.UnixNano%1e9
+					order.PutUint32(f.bytes[at:], seconds(i))
+					p.OrigLen = 1500
+					order.PutUint32(f.bytes[at+12:], 1500)
+				}
+				if rep, lost, got := repairPcap(t, f.bytes); !rep.Whole || !slices.EqualFunc(got, f.packets, samePacket) {
+					t.Errorf("%d packets of %d: %+v, %v", len(got), len(f.packets), rep, lost)
+				}
+			})
+		})
+	}
+}
+
 // TestRepairPcapShifted: behind a damaged length the records are not read four
 // bytes too late, where they look alike: fractions are near each other, too.
 func TestRepairPcapShifted(t *testing.T) {
@@ -237,6 +267,15 @@ func TestRepairPcapShifted(t *testing.T) {
 	want := slices.Delete(f.packets, i, i+1)
 	if _, lost, got := repairPcap(t, f.bytes); len(lost) != 1 || !slices.EqualFunc(got, want, samePacket) {
 		t.Errorf("%d packets, %v", len(got), lost)
+	}
+	for _, name := range []string{"dns.pcap", "sll.pcap"} {
+		f := readPcap(t, name)
+		for i, end := range f.ends[1 : len(f.packets)-farFollowers] { // four bytes of a packet are missing
+			_, lost, got := repairPcap(t, slices.Concat(f.bytes[:end-4], f.bytes[end:]))
+			if len(lost) != 1 || !slices.EqualFunc(got[len(got)-len(f.packets)+i+1:], f.packets[i+1:], samePacket) {
+				t.Errorf("%s, packet %d: %d packets, %v", name, i, len(got), lost)
+			}
+		}
 	}
 }
 
