@@ -110,7 +110,8 @@ func (f *follower) next(word string) (*listed, error) {
 
 // look puts the files that it has not seen into the queue. One without packets,
 // which may still get them, waits until there is no other. One that is named is
-// taken even if it has no marks; its err says so.
+// taken even if it has no marks; its err says so. So it is once there is something
+// in it.
 func (f *follower) look(word string) error {
 	found, errs := findCaptures([]string{word})
 	if len(errs) > 0 && len(f.seen) == 0 {
@@ -122,6 +123,9 @@ func (f *follower) look(word string) error {
 		if l.named && errors.Is(l.err, capfile.ErrForeign) {
 			f.queue = append(f.queue, l)
 			return nil
+		}
+		if l.named && l.begun() {
+			return nil // it waits for more of the file
 		}
 		if l.err != nil && l.named {
 			return l.err
@@ -143,6 +147,12 @@ func (f *follower) look(word string) error {
 		f.queue = append(f.queue, l)
 	}
 	return nil
+}
+
+// begun tells whether no more of a file is there than what it begins with, which
+// does not tell yet who writes it.
+func (l *listed) begun() bool {
+	return errors.Is(l.err, io.ErrUnexpectedEOF) || l.state == lsCut && l.info.Chunks == 0
 }
 
 // age orders files; one that is still to get its first packet is the newest.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -101,5 +102,44 @@ func TestFollowLooksOnce(t *testing.T) {
 	}
 	if f.end.Lost != 3*7 || f.end.Start != 100 || f.end.Stop != 500 || f.bad.n > 0 {
 		t.Errorf("%+v, %d damages", f.end, f.bad.n)
+	}
+}
+
+// TestFollowBegun: a named file of which not even the first packet is there, as
+// programs leave it that write in large pieces, is waited for.
+func TestFollowBegun(t *testing.T) {
+	pcap, err := os.ReadFile("../../testdata/pcaps/dns.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := os.ReadFile("../../testdata/pcaps/tls.pcapng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := captureOf(t)
+	header := len(stream) - pcapng.StatisticsLen - 60 // without the last index block
+	name := filepath.Join(t.TempDir(), "growing")
+	put := func(b []byte) {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, begun := range [][]byte{nil, pcap[:1], pcap[:3], others[:2], others[:30], stream[:header-1], stream[:header], stream[:header+3]} {
+		put(begun)
+		f := &follower{ctx: t.Context(), seen: map[string]bool{}}
+		if l, err := f.next(name); l != nil || err != nil {
+			t.Errorf("of %d bytes % x: %+v, %v", len(begun), begun[:min(len(begun), 4)], l, err)
+		}
+		put(pcap)
+		if l, err := f.next(name); l == nil || err != nil {
+			t.Errorf("%v, %v", l, err)
+		}
+	}
+	put(pcap[:10])
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := &follower{ctx: ctx, seen: map[string]bool{}}
+	if err := f.others(name); err != nil {
+		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -32,6 +32,9 @@ func (f *follower) others(name string) error {
 		f.wait(growthInterval)
 		file, err = extract.Inspect(name)
 	}
+	if f.ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
