@@ -210,6 +210,38 @@ func TestDecompress(t *testing.T) {
 	}
 }
 
+// TestResume: behind a frame that is damaged, wherever that is, the next ones
+// come.
+func TestResume(t *testing.T) {
+	parts := [][]byte{bulk("pcap", 1000), bulk("pcapng", 1000), bytes.Repeat([]byte("three"), 1000)}
+	first, second, third := zstded(t, parts[0]), zstded(t, parts[1]), zstded(t, parts[2])
+	for at := 0; at < len(second); at += max(1, min(at, len(second)-1-at)/2) {
+		hit := bytes.Clone(second)
+		hit[at] ^= 0x55
+		c, err := Decompress(bytes.NewReader(concat(first, hit, third)), "some")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		damages := 0
+		for more := true; more; {
+			part, err := io.ReadAll(c)
+			got = append(got, part...)
+			if more = err != nil; more {
+				damages++
+				more = c.Resume()
+			}
+		}
+		if damages == 0 || !bytes.HasPrefix(got, parts[0]) || !bytes.HasSuffix(got, parts[2]) {
+			t.Errorf("byte %d of %d hit: %d bytes, %d damages", at, len(second), len(got), damages)
+		}
+		if c.Resume() {
+			t.Error("there is a frame behind the last one")
+		}
+		c.Close()
+	}
+}
+
 // TestZstdWindow refuses a frame that would take a gigabyte to decode.
 func TestZstdWindow(t *testing.T) {
 	// Frame header descriptor 0, window descriptor for 2^30 bytes, an empty last block.

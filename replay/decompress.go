@@ -1,6 +1,9 @@
 package replay
 
-import "io"
+import (
+	"encoding/binary"
+	"io"
+)
 
 // Content reads what a capture file holds, whatever that is, decompressed.
 type Content struct {
@@ -23,6 +26,10 @@ func Decompress(stream io.Reader, name string) (*Content, error) {
 	return c, nil
 }
 
+// Compression names what the stream is compressed with: "gzip", "zstd" or "" for
+// nothing.
+func (c *Content) Compression() string { return c.in.compression }
+
 func (c *Content) Read(b []byte) (int, error) {
 	n, err := c.in.Read(b)
 	c.at += int64(n)
@@ -30,6 +37,31 @@ func (c *Content) Read(b []byte) (int, error) {
 		err = c.in.named(&DamageError{Offset: c.at, Reason: err.Error(), Err: err})
 	}
 	return n, err
+}
+
+// Resume goes on behind damage that Read has met, at the next zstd frame. What
+// comes in between, of the damaged frame, is missing in the content. It returns
+// false where there is no further frame.
+func (c *Content) Resume() bool {
+	in := c.in
+	if in.decoder == nil {
+		return false
+	}
+	for {
+		head, err := in.compressed.Peek(4)
+		if err != nil {
+			return false
+		}
+		if binary.LittleEndian.Uint32(head) == zstdFrame {
+			break
+		}
+		in.compressed.Discard(1) // was peeked: it is there
+	}
+	if in.decoder.Reset(in.compressed) != nil {
+		return false
+	}
+	in.Reset(in.decoder)
+	return true
 }
 
 // Close ends the reading.

@@ -85,6 +85,7 @@ type input struct {
 	*bufio.Reader
 	name        string
 	compression string
+	compressed  *bufio.Reader // what the decoder reads from
 	decoder     *zstd.Decoder
 	window      int   // bytes that the decoder may take
 	live        *live // what Reader reads from in the end, if that may have to wait
@@ -150,6 +151,7 @@ func (in *input) decompress(stream io.Reader) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
+	in.compressed = in.Reader
 	var decoded io.Reader
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
@@ -216,13 +218,15 @@ func newDecoder(r io.Reader, window int) (*zstd.Decoder, error) {
 	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
 }
 
+const zstdFrame = 0xFD2FB528
+
 // isZstd knows a frame and a skippable frame (RFC 8878 §3.1).
 func isZstd(head []byte) bool {
 	if len(head) < 4 {
 		return false
 	}
 	magic := binary.LittleEndian.Uint32(head)
-	return magic == 0xFD2FB528 || magic&^0xf == 0x184D2A50
+	return magic == zstdFrame || magic&^0xf == 0x184D2A50
 }
 
 // Magic numbers of pcap files (draft-ietf-opsawg-pcap §4), and of one variant

@@ -68,6 +68,7 @@ type repairing struct {
 	name string
 	ui   *ui
 	list problemList
+	of   string // what offsets count the bytes of, where that is not the file
 }
 
 // open opens the file and tells how to report on it.
@@ -86,7 +87,7 @@ func (r *repairing) open(flags int) (*os.File, int64, capfile.RepairOptions, err
 	r.list = problemList{ui: r.ui, name: r.name}
 	bar := newProgress(r.ui, "repair "+r.name, info.Size())
 	return f, info.Size(), capfile.RepairOptions{
-		Loss:     func(l capfile.Loss) { r.list.add(lossText(l)) },
+		Loss:     func(l capfile.Loss) { r.list.add(r.lossText(l)) },
 		Progress: bar.set,
 	}, nil
 }
@@ -169,7 +170,7 @@ func (r *repairing) finished(name string, done capfile.Repaired) {
 }
 
 // lossText says what was lost, when, and where it stood.
-func lossText(l capfile.Loss) string {
+func (r *repairing) lossText(l capfile.Loss) string {
 	what := "packets lost, nobody knows how many"
 	if l.Known {
 		what = packets(l.Packets) + " lost"
@@ -183,7 +184,7 @@ func lossText(l capfile.Loss) string {
 		}
 		what += fmt.Sprintf(" between %s and %s", at(l.From), at(l.To))
 	}
-	return fmt.Sprintf("%s: bytes %d to %d: %s", what, l.Offset, l.End, l.Reason)
+	return fmt.Sprintf("%s: bytes %d to %d%s: %s", what, l.Offset, l.End, r.of, l.Reason)
 }
 
 // newFile is a file that is made when there is something to write. The zero

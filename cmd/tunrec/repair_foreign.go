@@ -31,7 +31,10 @@ func (r *repairing) foreign(f io.ReaderAt, size int64, name string, out *newFile
 		at, _ := file.Seek(0, io.SeekCurrent) // fails for a negative place only
 		report(at)
 	}
-	stream := &untilDamage{Reader: content}
+	if c := content.Compression(); c != "" {
+		r.of = " of the content (decompressed from " + c + ")"
+	}
+	stream := &acrossDamage{Content: content, lose: o.Loss}
 	in := bufio.NewReader(stream)
 	head, err := in.Peek(4)
 	if err != nil && err != io.EOF {
@@ -58,11 +61,9 @@ func (r *repairing) foreign(f io.ReaderAt, size int64, name string, out *newFile
 	if encoder != nil {
 		err = errors.Join(err, encoder.Close())
 	}
-	if d := stream.damage; d != nil && err == nil {
+	if stream.damage != nil && err == nil {
+		stream.tell()
 		done.Whole, done.Unknown = false, true
-		if o.Loss != nil {
-			o.Loss(capfile.Loss{Offset: d.Offset, End: d.Offset, Reason: "it cannot be decompressed from " + d.Compression + " any further: " + d.Reason})
-		}
 	}
 	return done, err
 }
@@ -75,16 +76,40 @@ func nothingHad(err error) error {
 	return hinted(err, "nothing of it can be had; if its first bytes alone are damaged, put those of a like file in their place")
 }
 
-// untilDamage is a stream that ends where it cannot be decompressed any more.
-type untilDamage struct {
-	io.Reader
-	damage *replay.DamageError
+// acrossDamage is a stream that goes on at the next zstd frame where it cannot
+// be decompressed, or else ends there.
+type acrossDamage struct {
+	*replay.Content
+	lose   func(capfile.Loss)
+	damage *replay.DamageError // the last one, which is not told yet
+	ended  bool                // there
 }
 
-func (u *untilDamage) Read(b []byte) (int, error) {
-	n, err := u.Reader.Read(b)
-	if errors.As(err, &u.damage) {
-		err = io.EOF
+func (a *acrossDamage) Read(b []byte) (int, error) {
+	for !a.ended {
+		n, err := a.Content.Read(b)
+		var d *replay.DamageError
+		if !errors.As(err, &d) {
+			return n, err
+		}
+		a.tell()
+		a.damage, a.ended = d, !a.Resume()
+		if n > 0 {
+			return n, nil
+		}
 	}
-	return n, err
+	return 0, io.EOF
+}
+
+func (a *acrossDamage) tell() {
+	if a.damage == nil || a.lose == nil {
+		return
+	}
+	what := "it cannot be decompressed from " + a.damage.Compression
+	if a.ended {
+		what += " any further"
+	} else {
+		what += " up to the next frame"
+	}
+	a.lose(capfile.Loss{Offset: a.damage.Offset, End: a.damage.Offset, Reason: what + ": " + a.damage.Reason})
 }
