@@ -637,6 +637,18 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// TestFramesContent: frames of large chunks decode to what a stream holds.
+func TestFramesContent(t *testing.T) {
+	name := making{}.record(t, run(0, 20000, begin, 1e6))
+	format := Format{Form: capfile.Stream}
+	_, stream := extracted(t, []string{name}, format, Everything)
+	format.Frames, format.Method = true, capfile.Fastest
+	_, frames := extracted(t, []string{name}, format, Everything)
+	if d := tool(t, "zstd", "-dcq", save(t, frames)); d != string(stream) || len(d) < slabBytes {
+		t.Errorf("frames decode to %d bytes, a stream has %d", len(d), len(stream))
+	}
+}
+
 // TestFramesPadding writes a frame that would end 1, 2 and 3 bytes before the
 // end of a window.
 func TestFramesPadding(t *testing.T) {
