@@ -120,8 +120,12 @@ func verifyForeign(name string, ui *ui, bar *progress) error {
 	defer r.Close()
 	read, err := readFrames(r, bar.set)
 	bar.done()
-	if err != nil {
-		return fmt.Errorf("%w; %s before it can be read", err, packets(read.frames))
+	if _, damaged := errors.AsType[*replay.DamageError](err); err != nil {
+		err = fmt.Errorf("%w; %s before it can be read", err, packets(read.frames))
+		if damaged {
+			err = hinted(err, "tunrec repair makes a whole file of what can be had")
+		}
+		return err
 	}
 	sayBackward(ui, name, read.backward, read.firstBackward)
 	printWhole(ui, "%s: can be read, %s; no index, so there are no hashes to compare", printable(name), packets(read.frames))
