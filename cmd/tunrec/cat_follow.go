@@ -51,7 +51,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	}
 	ctx, release := untilSignal()
 	defer release()
-	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{0, ui}, seen: map[string]bool{}}
+	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{ui: ui}, seen: map[string]bool{}}
 	for ctx.Err() == nil {
 		next, err := f.next(words[0])
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -168,7 +169,9 @@ func (d *described) scan(over *timeline) {
 	i.Size = stat.Size()
 	for f, err := range r.Frames() {
 		if damage, ok := errors.AsType[*replay.DamageError](err); ok {
-			d.state = lsDamaged
+			if d.state = lsDamaged; errors.Is(damage, io.ErrUnexpectedEOF) {
+				d.state = lsCut
+			}
 			i.Damage = &capfile.CorruptError{File: damage.File, Offset: damage.Offset, Reason: damage.Reason, Err: damage.Err}
 			break
 		} else if err != nil {

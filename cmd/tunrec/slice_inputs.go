@@ -68,7 +68,8 @@ func lookupFlag(c *cli.Context, name string) cli.Flag {
 // inputs are the captures that a command reads.
 type inputs struct {
 	files []*extract.File
-	bad   int // files that could not be read, or only up to a damage
+	found map[string]bool // names of those of others, in a directory
+	bad   int             // files that could not be read, or only up to a damage
 }
 
 // openInputs looks at the captures that the words name. One that is named and
@@ -86,7 +87,7 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 	for i, f := range found {
 		names[i] = f.name
 	}
-	in, out, unindexed := &inputs{}, leftOut{ui: ui}, uint64(0)
+	in, out := &inputs{found: map[string]bool{}}, leftOut{ui: ui}
 	files, errs := extract.InspectAll(names)
 	for i, f := range files {
 		switch err := errs[i]; {
@@ -108,15 +109,15 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 				printError(fmt.Errorf("%w: it is read as far as it goes", damage))
 				in.bad++
 			} else if f.Foreign != nil && !found[i].named {
-				unindexed++
+				in.found[f.Name] = true
 			} else {
 				sayHowRead(f, ui)
 			}
 		}
 	}
 	out.sum()
-	if unindexed > 0 {
-		ui.say("read from the begin, without an index: %s", plural(unindexed, "file"))
+	if n := len(in.found); n > 0 {
+		ui.say("read from the begin, without an index: %s", plural(uint64(n), "file"))
 	}
 	if len(in.files) == 0 {
 		return nil, fmt.Errorf("%s: no capture file is there that can be read", strings.Join(words, ", "))
@@ -184,7 +185,7 @@ func isOpen(name string) bool {
 func extractTo(in *inputs, out output, format extract.Format, o extract.Options, ui *ui, sync bool) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softMemoryLimit)
-	bad := damages{in.bad, ui}
+	bad := damages{n: in.bad, ui: ui, found: in.found}
 	o.Damaged = bad.add
 	ctx, release := untilSignal()
 	defer release()
@@ -211,11 +212,19 @@ func extractTo(in *inputs, out output, format extract.Format, o extract.Options,
 // damages are the parts of the input that could not be read. The first ones are
 // printed.
 type damages struct {
-	n  int
-	ui *ui
+	n     int
+	ui    *ui
+	found map[string]bool // files of others, in a directory
 }
 
+// add notes one. A file of others in a directory that is cut off at its end, as one
+// is that is being written, is told as one of tunrec's is.
 func (d *damages) add(err error) {
+	damage, ok := errors.AsType[*replay.DamageError](err)
+	if ok && d.found[damage.File] && errors.Is(damage, io.ErrUnexpectedEOF) {
+		d.ui.say("%v: it is read as far as it goes", err)
+		return
+	}
 	const shown = 10
 	d.ui.clearLine()
 	if d.n++; d.n <= shown {
