@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
@@ -41,13 +44,32 @@ func verify(c *cli.Context) error {
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
 	ui := newUI(c.Bool("q"), false, false)
-	files, errs := findCaptures(names)
+	files, errs := findFiles(names)
+	out, verified := leftOut{ui: ui}, 0
 	for _, f := range files {
-		if err := verifyFile(f.name, ui); err != nil {
+		switch err := verifyFile(f.name, ui); {
+		case !f.named && errors.Is(err, fs.ErrNotExist): // removed since it was found
+		case !f.named && err != nil && !claimsCapture(f.name, err):
+			out.add(err)
+		case err != nil:
 			errs = append(errs, err)
+		default:
+			verified++
 		}
 	}
+	out.sum()
+	if verified == 0 && len(errs) == 0 {
+		return fmt.Errorf("%s: no capture file is there", strings.Join(names, ", "))
+	}
 	return printAllButLast(errs)
+}
+
+// claimsCapture tells whether a file that was found in a directory, and cannot be
+// read as a capture, should be one by its content, or being short by its name.
+func claimsCapture(name string, err error) bool {
+	_, cut := errors.AsType[*capfile.CorruptError](err)
+	_, named := captureStem(filepath.Base(name))
+	return !errors.Is(err, replay.ErrNoCapture) && (named || !cut)
 }
 
 // printAllButLast prints errors but for the last one, which run prints.
