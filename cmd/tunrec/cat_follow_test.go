@@ -100,7 +100,7 @@ func TestFollowLooksOnce(t *testing.T) {
 	if l, err := f.next(dir); l != nil || err != nil {
 		t.Errorf("%+v, %v: every file was read", l, err)
 	}
-	if f.end.Lost != 3*7 || f.end.Start != 100 || f.end.Stop != 500 || f.bad.n > 0 {
+	if f.end.Counts.Dropped != 3*7 || f.end.Start != 100 || f.end.Stop != 500 || f.bad.n > 0 {
 		t.Errorf("%+v, %d damages", f.end, f.bad.n)
 	}
 }

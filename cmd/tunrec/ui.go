@@ -141,8 +141,12 @@ func (u *ui) started(o options, src *source, name string) {
 	u.ingest(o.device, src)
 	if u.verbose {
 		c := o.recorder
-		u.say("%d slabs of %s, at most %s for packets; device queue of %d packets", c.Slabs,
-			humanize.IBytes(uint64(c.SlabBytes)), humanize.IBytes(uint64(c.SlabMemory())), o.device.QueueLen)
+		beside := ""
+		if src.ring() {
+			beside = " beside the ring"
+		}
+		u.say("%d slabs of %s, at most %s for packets%s; device queue of %d packets", c.Slabs,
+			humanize.IBytes(uint64(c.SlabBytes)), humanize.IBytes(uint64(c.SlabMemory())), beside, o.device.QueueLen)
 	}
 	if !u.terminal || src.device == nil {
 		return
