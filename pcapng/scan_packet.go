@@ -27,6 +27,7 @@ const (
 	optIDBDescription = 3
 	optIDBTsresol     = 9
 	optIDBFilter      = 11
+	optIDBOS          = 12
 	optIDBTsoffset    = 14
 )
 

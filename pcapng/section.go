@@ -1,16 +1,18 @@
 package pcapng
 
 import (
-	"bytes"
+	"encoding/binary"
 	"fmt"
-
-	"github.com/google/gopacket/layers"
-	"github.com/google/gopacket/pcapgo"
 )
 
 // MaxOptionLen is the longest value of an option in bytes: its length has 16 bits
 // (draft-ietf-opsawg-pcapng §3.5).
 const MaxOptionLen = 65535
+
+const (
+	tsResolNanosecond = "\x09" // 10^-9 s
+	filterIsText      = "\x00" // before the filter: it is one in libpcap's language
+)
 
 // Section describes a section with one interface of LINKTYPE_RAW and
 // nanosecond time stamps. Empty strings are left out.
@@ -29,36 +31,54 @@ type Section struct {
 // Encode returns the Section Header Block and the Interface Description Block.
 // It fails where a string is longer than an option can hold (65,535 bytes).
 func (s Section) Encode() ([]byte, error) {
-	for _, o := range []struct{ name, value string }{
-		{"comment", s.Comment}, {"hardware", s.Hardware}, {"operating system", s.OS},
-		{"application", s.Application}, {"interface name", s.InterfaceName},
-		{"interface description", s.InterfaceDescription},
-		{"filter", "\x00" + s.Filter}, // a code byte goes before it
-	} {
+	filter := s.Filter
+	if filter != "" {
+		filter = filterIsText + filter
+	}
+	header := []option{{optSHBApplication, s.Application}, {optComment, s.Comment}, {optSHBHardware, s.Hardware}, {optSHBOS, s.OS}}
+	description := []option{{optIDBName, s.InterfaceName}, {optIDBDescription, s.InterfaceDescription},
+		{optIDBFilter, filter}, {optIDBOS, s.OS}, {optIDBTsresol, tsResolNanosecond}}
+	names := [...]string{"application", "comment", "hardware", "operating system",
+		"interface name", "interface description", "filter", "operating system", "resolution"}
+	for i, o := range append(header[:4:4], description...) {
 		if len(o.value) > MaxOptionLen {
-			return nil, fmt.Errorf("%s of %d bytes is longer than a pcapng option can hold (%d)",
-				o.name, len(o.value), MaxOptionLen)
+			return nil, fmt.Errorf("%s of %d bytes is longer than a pcapng option can hold (%d)", names[i], len(o.value), MaxOptionLen)
 		}
 	}
-	var b bytes.Buffer
-	w, err := pcapgo.NewNgWriterInterface(&b, pcapgo.NgInterface{
-		Name:        s.InterfaceName,
-		Description: s.InterfaceDescription,
-		Filter:      s.Filter,
-		OS:          s.OS,
-		LinkType:    layers.LinkType(LinkTypeRaw),
-		SnapLength:  s.Snaplen,
-	}, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{
-		Comment:     s.Comment,
-		Hardware:    s.Hardware,
-		OS:          s.OS,
-		Application: s.Application,
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("encode section header: %w", err)
+	le := binary.LittleEndian
+	head := le.AppendUint32(nil, ByteOrderMagic)
+	head = le.AppendUint32(head, 1)          // version 1.0
+	head = le.AppendUint64(head, ^uint64(0)) // section length: not told
+	b := appendBlock(nil, BlockSectionHeader, head, header)
+	head = le.AppendUint32(head[:0], uint32(LinkTypeRaw))
+	head = le.AppendUint32(head, s.Snaplen)
+	return appendBlock(b, BlockInterfaceDescription, head, description), nil
+}
+
+type option struct {
+	code  uint16
+	value string
+}
+
+// appendBlock appends a block of a head, whose length is a multiple of 4, and
+// of the options that are not empty.
+func appendBlock(b []byte, kind uint32, head []byte, options []option) []byte {
+	le := binary.LittleEndian
+	begin := len(b)
+	b = append(le.AppendUint64(b, uint64(kind)), head...)
+	none := len(b)
+	for _, o := range options {
+		if o.value == "" {
+			continue
+		}
+		b = le.AppendUint16(le.AppendUint16(b, o.code), uint16(len(o.value)))
+		b = append(b, o.value...)
+		b = append(b, 0, 0, 0)[:len(b)+(4-len(o.value)&3)&3]
 	}
-	if err := w.Flush(); err != nil {
-		return nil, fmt.Errorf("encode section header: %w", err)
+	if len(b) > none {
+		b = le.AppendUint32(b, optEndOfOptions)
 	}
-	return b.Bytes(), nil
+	total := uint32(len(b) - begin + 4)
+	le.PutUint32(b[begin+4:], total)
+	return le.AppendUint32(b, total)
 }
