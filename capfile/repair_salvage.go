@@ -41,7 +41,7 @@ func (r *Reader) salvage(c *checked, f Form) (*Chunk, error) {
 		chunk.Hash()
 		return chunk, nil
 	}
-	z := NewCompressor(WindowBytes(at))
+	z := NewCompressor(0) // its window suits every file, also the one that is repaired in place
 	if err := z.Compress(chunk, Fastest, make([]byte, 0, EncodedCap(at))); err != nil {
 		return nil, fmt.Errorf("compress the last chunk: %w", err)
 	}

@@ -423,3 +423,44 @@ func TestRepairCutBlocks(t *testing.T) {
 		}
 	}
 }
+
+// TestRepairKeepsToWindow: what is salvaged from a chunk longer than the window
+// has no matches beyond it, also where it goes back into the same frame.
+func TestRepairKeepsToWindow(t *testing.T) {
+	noise := rand.NewChaCha8([32]byte{})
+	var content []byte
+	count := uint32(0)
+	put := func(size int, fill func(packet []byte)) {
+		packet := make([]byte, size)
+		fill(packet)
+		content = append(content, block(packet, 1e18)...)
+		count++
+	}
+	var first []byte
+	put(60_000, func(p []byte) { noise.Read(p); first = p })
+	for len(content) < WindowBytes(0)-1500 {
+		put(1400, func([]byte) {})
+	}
+	put(63_000, func(p []byte) { noise.Read(p[:3000]); copy(p[3000:], first) })
+
+	var file inMemory
+	w, err := NewWriter(&file, Config{Form: Zstd, Section: pcapng.Section{Application: "tunrec"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChunk(content, count)
+	if err := NewCompressor(0).Compress(c, Fastest, make([]byte, 0, EncodedCap(len(content)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WriteChunk(c); err != nil {
+		t.Fatal(err)
+	}
+	f := &inPlaceMemory{bytes: bytes.Clone(file[:len(file)-1])}
+	r, err := RepairInPlace(f, int64(len(f.bytes)), RepairOptions{})
+	if err != nil || r.Salvaged != uint64(count) {
+		t.Fatalf("%d of %d packets salvaged, %v", r.Salvaged, count, err)
+	}
+	if got, whole := readable(t, Zstd, f.bytes); got != int(count) || !whole {
+		t.Errorf("%d of %d packets can be read, whole: %v", got, count, whole)
+	}
+}
