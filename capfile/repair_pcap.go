@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/tunrec/tunrec/pcapng"
 )
@@ -31,22 +29,19 @@ func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOpti
 	if !p.readHeader(head) {
 		return Repaired{}, fmt.Errorf("%w: no whole header, with which pcap begins", ErrForeign)
 	}
-	to, err := create()
+	section, err := p.section(head)
 	if err != nil {
 		return Repaired{}, err
 	}
-	out := bufio.NewWriterSize(to, 256<<10)
-	r := losses{o: o}
-	r.Form = Stream
-	if _, err = out.Write(p.section(head)); err == nil {
-		err = p.skip(pcapHeaderLen)
-	}
-	if err == nil {
-		err = p.copyTo(out, &r)
-	}
-	r.report(0)
-	r.Whole = !r.any
-	return r.Repaired, errors.Join(err, out.Flush())
+	return repairStream(create, o, func(out io.Writer, r *losses) error {
+		if _, err := out.Write(section); err != nil {
+			return err
+		}
+		if err := p.skip(pcapHeaderLen); err != nil {
+			return err
+		}
+		return p.copyTo(out, r)
+	})
 }
 
 // Layout of a pcap file (draft-ietf-opsawg-pcap §4 and §5), 32-bit fields but
@@ -109,27 +104,13 @@ func (p *records) readHeader(head []byte) bool {
 
 // section returns a section header and an interface description (draft §4.1,
 // §4.2) that say what the pcap header says.
-func (p *records) section(head []byte) []byte {
-	const ifTsresol, end = 9, 0
+func (p *records) section(head []byte) ([]byte, error) {
 	resolution := byte(6)
 	if p.units == 1e9 {
 		resolution = 9
 	}
-	le := binary.LittleEndian
-	b := le.AppendUint32(nil, pcapng.BlockSectionHeader)
-	b = le.AppendUint32(b, 28)
-	b = le.AppendUint32(b, pcapng.ByteOrderMagic)
-	b = le.AppendUint32(b, 1) // version 1.0
-	b = le.AppendUint64(b, math.MaxUint64)
-	b = le.AppendUint32(b, 28)
-
-	b = le.AppendUint32(b, pcapng.BlockInterfaceDescription)
-	b = le.AppendUint32(b, 32)
-	b = le.AppendUint32(b, p.order.Uint32(head[20:])&0xffff) // the bits above tell of a frame check sequence
-	b = le.AppendUint32(b, p.snaplen)
-	b = append(b, ifTsresol, 0, 1, 0, resolution, 0, 0, 0)
-	b = append(b, end, 0, 0, 0)
-	return le.AppendUint32(b, 32)
+	linkType := uint16(p.order.Uint32(head[20:])) // the bits above tell of a frame check sequence
+	return pcapng.Section{Snaplen: p.snaplen}.EncodeAs(linkType, resolution)
 }
 
 func (p *records) copyTo(out io.Writer, r *losses) error {

@@ -94,14 +94,8 @@ func readPcap(t testing.TB, name string) (f pcapFile) {
 
 func repairPcap(t testing.TB, file []byte) (Repaired, []Loss, []Packet) {
 	t.Helper()
-	var out bytes.Buffer
-	var lost []Loss
-	rep, err := RepairPcap(bytes.NewReader(file), func() (io.Writer, error) { return &out, nil },
-		RepairOptions{Loss: func(l Loss) { lost = append(lost, l) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rep, lost, scanned(t, rep, &out)
+	rep, lost, out := repairOthers(t, RepairPcap, file)
+	return rep, lost, scanned(t, rep, bytes.NewReader(out))
 }
 
 // scanned are the packets of a repaired file.

@@ -31,6 +31,11 @@ func RepairPcapng(stream io.Reader, create func() (io.Writer, error), o RepairOp
 	if err != nil || b.kind(block) != pcapng.BlockSectionHeader {
 		return Repaired{}, fmt.Errorf("%w: no whole section header, with which pcapng begins", ErrForeign)
 	}
+	return repairStream(create, o, b.copyTo)
+}
+
+// repairStream has copyTo write a file of others as far as it can be had.
+func repairStream(create func() (io.Writer, error), o RepairOptions, copyTo func(io.Writer, *losses) error) (Repaired, error) {
 	to, err := create()
 	if err != nil {
 		return Repaired{}, err
@@ -38,7 +43,7 @@ func RepairPcapng(stream io.Reader, create func() (io.Writer, error), o RepairOp
 	out := bufio.NewWriterSize(to, 256<<10)
 	r := losses{o: o}
 	r.Form = Stream
-	err = b.copyTo(out, &r)
+	err = copyTo(out, &r)
 	r.report(0)
 	r.Whole = !r.any
 	return r.Repaired, errors.Join(err, out.Flush())

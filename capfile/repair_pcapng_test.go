@@ -25,9 +25,16 @@ var byteOrders = map[string]byteOrder{"little": binary.LittleEndian, "big": bina
 
 func repairPcapng(t testing.TB, file []byte) (Repaired, []Loss, []byte) {
 	t.Helper()
+	return repairOthers(t, RepairPcapng, file)
+}
+
+// repairOthers repairs a file of another program.
+func repairOthers(t testing.TB, repair func(io.Reader, func() (io.Writer, error), RepairOptions) (Repaired, error),
+	file []byte) (Repaired, []Loss, []byte) {
+	t.Helper()
 	var out bytes.Buffer
 	var lost []Loss
-	rep, err := RepairPcapng(bytes.NewReader(file), func() (io.Writer, error) { return &out, nil },
+	rep, err := repair(bytes.NewReader(file), func() (io.Writer, error) { return &out, nil },
 		RepairOptions{Loss: func(l Loss) { lost = append(lost, l) }})
 	if err != nil {
 		t.Fatal(err)

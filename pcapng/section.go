@@ -9,10 +9,8 @@ import (
 // (draft-ietf-opsawg-pcapng §3.5).
 const MaxOptionLen = 65535
 
-const (
-	tsResolNanosecond = "\x09" // 10^-9 s
-	filterIsText      = "\x00" // before the filter: it is one in libpcap's language
-)
+// filterIsText stands before a filter: it is one in libpcap's language.
+const filterIsText = "\x00"
 
 // Section describes a section with one interface of LINKTYPE_RAW and
 // nanosecond time stamps. Empty strings are left out.
@@ -30,14 +28,18 @@ type Section struct {
 
 // Encode returns the Section Header Block and the Interface Description Block.
 // It fails where a string is longer than an option can hold (65,535 bytes).
-func (s Section) Encode() ([]byte, error) {
+func (s Section) Encode() ([]byte, error) { return s.EncodeAs(LinkTypeRaw, 9) }
+
+// EncodeAs is Encode for an interface of another link type, and time stamps of
+// 10^-resolution seconds.
+func (s Section) EncodeAs(linkType uint16, resolution byte) ([]byte, error) {
 	filter := s.Filter
 	if filter != "" {
 		filter = filterIsText + filter
 	}
 	header := []option{{optSHBApplication, s.Application}, {optComment, s.Comment}, {optSHBHardware, s.Hardware}, {optSHBOS, s.OS}}
 	description := []option{{optIDBName, s.InterfaceName}, {optIDBDescription, s.InterfaceDescription},
-		{optIDBFilter, filter}, {optIDBOS, s.OS}, {optIDBTsresol, tsResolNanosecond}}
+		{optIDBFilter, filter}, {optIDBOS, s.OS}, {optIDBTsresol, string([]byte{resolution})}}
 	names := [...]string{"application", "comment", "hardware", "operating system",
 		"interface name", "interface description", "filter", "operating system", "resolution"}
 	for i, o := range append(header[:4:4], description...) {
@@ -50,7 +52,7 @@ func (s Section) Encode() ([]byte, error) {
 	head = le.AppendUint32(head, 1)          // version 1.0
 	head = le.AppendUint64(head, ^uint64(0)) // section length: not told
 	b := appendBlock(nil, BlockSectionHeader, head, header)
-	head = le.AppendUint32(head[:0], uint32(LinkTypeRaw))
+	head = le.AppendUint32(head[:0], uint32(linkType))
 	head = le.AppendUint32(head, s.Snaplen)
 	return appendBlock(b, BlockInterfaceDescription, head, description), nil
 }

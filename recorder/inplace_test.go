@@ -3,7 +3,6 @@ package recorder
 import (
 	"bytes"
 	"context"
-	"io"
 	"runtime"
 	"testing"
 
@@ -70,12 +69,7 @@ func TestInPlace(t *testing.T) {
 		wait := run(t, r, t.Context())
 		sent := numbered(0, 50_000) // four laps
 		src.push(sent...)
-		src.finish(io.EOF)
-		if err := wait(); err != nil {
-			t.Fatal(err)
-		}
-		got, stats := recorded(t, sink)
-		checkPackets(t, got, sent)
+		stats := finishes(t, src, sink, wait, sent)
 		if src.taken != len(sent) || src.held != 0 || stats[4] != uint64(len(sent)) {
 			t.Errorf("%v: %d packets taken, %d bytes not given back, %d received", form, src.taken, src.held, stats[4])
 		}
@@ -101,12 +95,7 @@ func TestInPlaceWaits(t *testing.T) {
 		runtime.Gosched()
 	}
 	close(sink.hold)
-	src.finish(io.EOF)
-	if err := wait(); err != nil {
-		t.Fatal(err)
-	}
-	got, _ := recorded(t, sink)
-	checkPackets(t, got, sent)
+	finishes(t, src, sink, wait, sent)
 	for i, c := range sink.chunks {
 		if c.ContentLen > 1<<20/8+200 {
 			t.Errorf("chunk %d has %d bytes, more than an eighth of the memory", i, c.ContentLen)
@@ -127,12 +116,7 @@ func TestNotInPlace(t *testing.T) {
 		wait := run(t, r, t.Context())
 		sent := numbered(0, 100)
 		src.push(sent...)
-		src.finish(io.EOF)
-		if err := wait(); err != nil {
-			t.Fatal(err)
-		}
-		got, _ := recorded(t, sink)
-		checkPackets(t, got, sent)
+		finishes(t, src, sink, wait, sent)
 		if src.taken != 0 || src.reads != len(sent) {
 			t.Errorf("%s: %d packets were taken in place, %d copied", name, src.taken, src.reads)
 		}

@@ -424,6 +424,19 @@ func TestFilterReusesRoom(t *testing.T) {
 	}
 }
 
+// finishes ends the source, and with it the recording, which has to hold the
+// packets that were sent. It returns the statistics.
+func finishes(t *testing.T, src interface{ finish(error) }, sink *memSink, wait func() error, sent [][]byte) map[uint16]uint64 {
+	t.Helper()
+	src.finish(io.EOF)
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	got, stats := recorded(t, sink)
+	checkPackets(t, got, sent)
+	return stats
+}
+
 // TestBufferedSourceKeepsPackets blocks the sink until the slabs are used up:
 // packets wait in the source then, and the reader goes on to answer.
 func TestBufferedSourceKeepsPackets(t *testing.T) {
@@ -443,12 +456,7 @@ func TestBufferedSourceKeepsPackets(t *testing.T) {
 		t.Errorf("%d packets were read into %d slabs", read, r.Slabs)
 	}
 	close(sink.hold)
-	src.finish(io.EOF)
-	if err := wait(); err != nil {
-		t.Fatal(err)
-	}
-	got, _ := recorded(t, sink)
-	checkPackets(t, got, sent)
+	finishes(t, src, sink, wait, sent)
 }
 
 // TestStopSettles: what the source is given while it settles is recorded.

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"strings"
@@ -72,15 +73,29 @@ func TestFloodIsCounted(t *testing.T) {
 }
 
 func testFlood(t *testing.T, c Config, qdisc string) {
-	const senders, sends, size = 4, 1000, 100
 	d, _ := upDevice(t, c, 1500)
+	dst := make([]byte, MaxPacket)
+	flood(t, d, 1000, 100, func() uint64 { return readAll(t, d, dst) })
+	qdiscs, err := netlink.QdiscList(linkOf(t, d))
+	if err != nil || len(qdiscs) != 1 || qdiscs[0].Type() != qdisc {
+		t.Errorf("queueing disciplines %v, not %s; %v", qdiscs, qdisc, err)
+	}
+}
+
+// flood has four senders hand segments packets over as one, sends times, each with
+// a payload of size bytes of its own, while read is called to read and count what
+// is there. Every packet has to be read or counted as dropped.
+func flood(t *testing.T, d *Device, sends, size int, read func() uint64) {
+	t.Helper()
+	const senders = 4
 	var sending sync.WaitGroup
-	for range senders {
+	for i := range senders {
 		conn := dialPeer(t)
 		segmenting(t, conn, size)
+		payload := bytes.Repeat([]byte{byte(i + 1)}, segments*size)
 		sending.Go(func() {
 			for range sends {
-				if _, err := conn.Write(make([]byte, segments*size)); err != nil {
+				if _, err := conn.Write(payload); err != nil {
 					t.Error(err)
 					return
 				}
@@ -96,8 +111,7 @@ func testFlood(t *testing.T, c Config, qdisc string) {
 		close(sent)
 		d.Wake()
 	}()
-	dst := make([]byte, MaxPacket)
-	read := uint64(0)
+	packets := uint64(0)
 	for done := false; !done; {
 		if err := d.Wait(-1); err != nil {
 			t.Fatal(err)
@@ -107,15 +121,11 @@ func testFlood(t *testing.T, c Config, qdisc string) {
 			done = true
 		default:
 		}
-		read += readAll(t, d, dst)
+		packets += read()
 	}
-	qdiscs, err := netlink.QdiscList(linkOf(t, d))
-	if err != nil || len(qdiscs) != 1 || qdiscs[0].Type() != qdisc {
-		t.Errorf("queueing disciplines %v, not %s; %v", qdiscs, qdisc, err)
-	}
-	const offered = senders * sends * segments
-	if drops := dropsOf(t, d); offered != read+drops {
-		t.Errorf("offered %d, read %d, dropped %d: %d are missing", offered, read, drops, offered-read-drops)
+	offered := uint64(senders * sends * segments)
+	if drops := dropsOf(t, d); offered != packets+drops {
+		t.Errorf("offered %d, read %d, dropped %d: %d are missing", offered, packets, drops, offered-packets-drops)
 	}
 }
 

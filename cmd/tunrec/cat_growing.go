@@ -9,6 +9,7 @@ import (
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/pcapng"
+	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/replay"
 )
 
@@ -58,7 +59,7 @@ func (f *follower) others(name string) error {
 	if err := f.start(file.Info.Section); err != nil {
 		return err
 	}
-	buf := make([]byte, growthBytes+maxPacket+pcapng.PacketOverhead)
+	buf := make([]byte, growthBytes+recorder.MaxSnaplen+pcapng.PacketOverhead)
 	for f.ctx.Err() == nil {
 		c, err := nextPackets(r, buf)
 		if err := f.write(c, name); err != nil {
@@ -75,17 +76,14 @@ func (f *follower) others(name string) error {
 	return nil
 }
 
-const (
-	growthBytes = 1 << 20 // that are read at a time
-	maxPacket   = 262144  // libpcap's limit
-)
+const growthBytes = 1 << 20 // that are read at a time
 
 // nextPackets reads the packets that are there into buf, as far as they fit.
 func nextPackets(r *replay.Reader, buf []byte) (*capfile.Chunk, error) {
 	c := &capfile.Chunk{Content: buf[:0]}
 	for len(c.Content) < growthBytes {
 		block := buf[len(c.Content):]
-		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:maxPacket], nil)
+		n, origLen, unixNano, err := r.Next(block[pcapng.PacketHeaderLen:][:recorder.MaxSnaplen], nil)
 		if n == 0 || err != nil {
 			return c, err
 		}

@@ -79,7 +79,7 @@ func info(c *cli.Context) error {
 				out.ui.say("%v", damage)
 			}
 		case !d.named && errors.Is(d.err, fs.ErrNotExist): // removed since it was found
-		case !d.named && isNoCapture(d.name, d.err):
+		case !d.named && hasNoPacket(d.name, d.err):
 			out.add(d.err)
 		default:
 			errs = append(errs, d.err)

@@ -95,7 +95,7 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 			return nil, err
 		case errors.Is(err, fs.ErrNotExist): // removed since it was found
 		case errors.Is(err, io.ErrUnexpectedEOF) && isOpen(names[i]): // its header is on the way
-		case isNoCapture(names[i], err):
+		case hasNoPacket(names[i], err):
 			out.add(err)
 		case err != nil:
 			printError(err)
@@ -126,12 +126,17 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 }
 
 // isNoCapture tells whether an error says of a file that was found in a directory
-// that it is no capture, or has damage before its first packet.
+// that it is no capture.
 func isNoCapture(name string, err error) bool {
 	_, cut := errors.AsType[*capfile.CorruptError](err) // as short files may seem to be
 	_, named := captureStem(filepath.Base(name))
+	return errors.Is(err, replay.ErrNoCapture) || cut && !named
+}
+
+// hasNoPacket is isNoCapture, or tells of damage before the first packet.
+func hasNoPacket(name string, err error) bool {
 	_, damaged := errors.AsType[*replay.DamageError](err)
-	return errors.Is(err, replay.ErrNoCapture) || damaged || cut && !named
+	return damaged || isNoCapture(name, err)
 }
 
 // leftOut are files of a directory that are not read. The first ones are printed,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -49,7 +48,7 @@ func verify(c *cli.Context) error {
 	for _, f := range files {
 		switch err := verifyFile(f.name, ui); {
 		case !f.named && errors.Is(err, fs.ErrNotExist): // removed since it was found
-		case !f.named && err != nil && !claimsCapture(f.name, err):
+		case !f.named && isNoCapture(f.name, err):
 			out.add(err)
 		case err != nil:
 			errs = append(errs, err)
@@ -62,14 +61,6 @@ func verify(c *cli.Context) error {
 		return fmt.Errorf("%s: no capture file is there", strings.Join(names, ", "))
 	}
 	return printAllButLast(errs)
-}
-
-// claimsCapture tells whether a file that was found in a directory, and cannot be
-// read as a capture, should be one by its content, or being short by its name.
-func claimsCapture(name string, err error) bool {
-	_, cut := errors.AsType[*capfile.CorruptError](err)
-	_, named := captureStem(filepath.Base(name))
-	return !errors.Is(err, replay.ErrNoCapture) && (named || !cut)
 }
 
 // printAllButLast prints errors but for the last one, which run prints.
