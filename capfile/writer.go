@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/bits"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/tunrec/tunrec/pcapng"
@@ -17,11 +15,6 @@ const (
 	zstdMagic       = 0xFD2FB528
 	zstdHeaderLen   = 6 // magic, frame header descriptor, window descriptor
 	zstdChecksumLen = 4
-
-	// writeBytes is the most that is written at once. A page cache that gets more
-	// takes larger pieces of memory for it, and in a virtual machine the large
-	// ones are those that its host has taken back: writing took twice as long.
-	writeBytes = 128 << 10
 
 	zstdContentChecksum = 1 << 2 // frame header descriptor: checksum, no content size, no dictionary
 )
@@ -118,20 +111,14 @@ func (w *Writer) commit() error {
 	return err
 }
 
-// write writes all parts, or nothing of them where that can be had. In the Stream
-// form each is one write.
+// write writes all parts, each at once, or nothing of them where that can be had.
 func (w *Writer) write(parts ...[]byte) error {
-	n, most := 0, writeBytes
-	if w.form == Stream {
-		most = math.MaxInt
-	}
+	n := 0
 	for _, part := range parts {
-		for b := range slices.Chunk(part, most) {
-			written, err := w.f.Write(b)
-			n += written
-			if err != nil {
-				return w.undo(n, err)
-			}
+		written, err := w.f.Write(part)
+		n += written
+		if err != nil {
+			return w.undo(n, err)
 		}
 	}
 	w.size += uint64(n)

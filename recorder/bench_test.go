@@ -35,13 +35,13 @@ func (*benchSource) Close() error                 { return nil }
 
 type nullSink struct{}
 
-func (nullSink) WriteChunk(*capfile.Chunk, func(*capfile.Entry)) error { return nil }
-func (nullSink) Cut(Reason, time.Time) error                           { return nil }
-func (nullSink) SyncNow() error                                        { return nil }
-func (nullSink) Current() Current                                      { return noCurrent }
-func (nullSink) Bytes() uint64                                         { return 0 }
-func (nullSink) Background() []func()                                  { return nil }
-func (nullSink) Close(time.Time, uint64, capfile.Entry) error          { return nil }
+func (nullSink) WriteChunk(*capfile.Chunk, bool, func(*capfile.Entry)) error { return nil }
+func (nullSink) Cut(Reason, time.Time) error                                 { return nil }
+func (nullSink) SyncNow() error                                              { return nil }
+func (nullSink) Current() Current                                            { return noCurrent }
+func (nullSink) Bytes() uint64                                               { return 0 }
+func (nullSink) Background() []func()                                        { return nil }
+func (nullSink) Close(time.Time, uint64, capfile.Entry) error                { return nil }
 
 // BenchmarkFill is the cost of a packet beside its read: header, padding,
 // trailer, counting, and the clock where the name says so. No bytes are

@@ -55,6 +55,7 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 	if err := s.makeRoom(f.SizeWith(c)); err != nil {
 		return err
 	}
+	f.file.Stage = s.stage
 	before := c.Entry
 	c.AddCounts(&s.unplaced)
 	if err := f.WriteChunk(c); err != nil {

@@ -132,7 +132,7 @@ type memFile struct{ *bytes.Buffer }
 
 func (m memFile) Truncate(n int64) error { m.Buffer.Truncate(int(n)); return nil }
 
-func (s *memSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
+func (s *memSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.Entry)) error {
 	if s.hold != nil {
 		<-s.hold
 	}

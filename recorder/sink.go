@@ -15,9 +15,10 @@ import (
 type Sink interface {
 	// WriteChunk writes a chunk that is ready for the sink's form, in one piece
 	// or several, and tells wrote of each. It may block, may change the chunk,
-	// and must not keep it. After an error the recorder writes no more and
-	// calls Close; ErrEnough ends the recording well.
-	WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error
+	// and must not keep it. Where others wait behind it, behind is set: the way
+	// that takes the least time is the best then. After an error the recorder
+	// writes no more and calls Close; ErrEnough ends the recording well.
+	WriteChunk(c *capfile.Chunk, behind bool, wrote func(*capfile.Entry)) error
 	// Cut says that a file ends here, and why; t is when. A sink of one file
 	// ignores it, and so does a series with ReasonTime whose file may go on
 	// at t. Errors are as those of WriteChunk.
@@ -85,7 +86,7 @@ func NewStreamSink(w io.Writer, c capfile.Config) (*StreamSink, error) {
 }
 
 // WriteChunk implements Sink.
-func (s *StreamSink) WriteChunk(c *capfile.Chunk, wrote func(*capfile.Entry)) error {
+func (s *StreamSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.Entry)) error {
 	err := s.w.WriteChunk(c)
 	s.bytes.Store(s.w.Size())
 	if errors.Is(err, syscall.EPIPE) {

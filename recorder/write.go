@@ -7,6 +7,11 @@ import (
 	"github.com/tunrec/tunrec/capfile"
 )
 
+// manyReady is how many slabs may be ready beside the one that is written. Where
+// there are more, and a good part of all slabs wait, it is the disk that they wait
+// for, or will soon: so many fit into pool.buffers.
+const manyReady = spareBuffers - 1
+
 // write writes the slabs in the order in which they were sealed, and closes
 // the sink. After an error it goes on only to count what is lost.
 func (r *Recorder) write() error {
@@ -16,12 +21,11 @@ func (r *Recorder) write() error {
 	var end int64            // of the present file's time
 	for s := range r.order {
 		<-s.ready
-		if r.Form == capfile.Zstd {
-			r.unwritten.Add(-1)
-		}
+		ready := r.unwritten.Add(-1)
+		behind := ready >= manyReady && len(r.order) >= r.Slabs/8
 		unwritten := s.Entry
 		if failed == nil {
-			failed = r.writeSlab(s, &unwritten)
+			failed = r.writeSlab(s, behind, &unwritten)
 		}
 		switch {
 		case failed == nil:
@@ -52,12 +56,12 @@ func (r *Recorder) write() error {
 
 // writeSlab writes what s holds and does what it asks for. It takes what was
 // written from unwritten: its packets, and with the first of them the counts.
-func (r *Recorder) writeSlab(s *slab, unwritten *capfile.Entry) error {
+func (r *Recorder) writeSlab(s *slab, behind bool, unwritten *capfile.Entry) error {
 	if s.err != nil {
 		return s.err
 	}
 	if s.Packets > 0 || s.Filtered+s.Dropped+s.DroppedByQueue > 0 {
-		err := r.Sink.WriteChunk(&s.Chunk, func(e *capfile.Entry) {
+		err := r.Sink.WriteChunk(&s.Chunk, behind, func(e *capfile.Entry) {
 			*unwritten = capfile.Entry{Packets: unwritten.Packets - e.Packets}
 			r.countWritten(e)
 		})

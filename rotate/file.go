@@ -26,9 +26,12 @@ type CreateOptions struct {
 // that tells a file that is being written from one that was cut short.
 type File struct {
 	*os.File
-	name   string
-	rel    string // in a series: relative to its directory
-	remove func() error
+	Stage *Stage // long writes go past the page cache by way of it, see Write; nil: none does
+
+	noDirect bool // they cannot
+	name     string
+	rel      string // in a series: relative to its directory
+	remove   func() error
 }
 
 // Name returns the path of the file, its directory as the user wrote it.

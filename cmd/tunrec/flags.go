@@ -133,6 +133,7 @@ func recordFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "flush", Category: groupPath, Value: recorder.DefaultFlush, Usage: "a packet is readable in the file after this `TIME` at the latest; 0: at once"},
 		&cli.StringFlag{Name: "slab-size", Category: groupPath, Value: "1MiB", Usage: "`SIZE` of a slab, 64KiB to 8MiB; each slab is compressed by itself"},
 		&cli.IntFlag{Name: "slabs", Category: groupPath, Value: recorder.DefaultSlabs, Usage: fmt.Sprintf("`NUMBER` of slabs. Packets never take more memory than slabs and compression buffers: %s by default", humanize.IBytes(uint64(recorder.Config{}.SlabMemory())))},
+		&cli.StringFlag{Name: "direct-io", Category: groupPath, Value: "auto", Usage: "`WHETHER` long writes go past the page cache: auto (Linux, where the file system can, and while the disk keeps up) or off"},
 		&cli.IntFlag{Name: "workers", Category: groupPath, Usage: "compress on `NUMBER` of threads", DefaultText: "one a processor"},
 
 		&cli.BoolFlag{Name: "json", Category: groupMisc, Usage: "print a JSON line for every event to standard output", DisableDefaultText: true},
@@ -251,6 +252,13 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 		o.files.Sync = recorder.SyncFlush
 	default:
 		return fmt.Errorf("--sync %q: has to be never, file or flush", s)
+	}
+	switch d := c.String("direct-io"); d {
+	case "auto":
+		o.files.Direct = true
+	case "off":
+	default:
+		return fmt.Errorf("--direct-io %q: has to be auto or off", d)
 	}
 	if c.IsSet("hook") {
 		h, err := rotate.ParseHook(c.String("hook"))

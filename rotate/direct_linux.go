@@ -1,0 +1,34 @@
+package rotate
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeDirect appends whole pages, by way of the Stage, with O_DIRECT (open(2)).
+// Where the file system refuses that it returns what it has written, and no error.
+// The flag is set for as long as it takes (fcntl(2), F_SETFL), so that one
+// descriptor does for both ways of writing.
+func (f *File) writeDirect(b []byte) (written int, err error) {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, flags|unix.O_DIRECT)
+	}
+	if err != nil {
+		f.noDirect = true
+		return 0, nil
+	}
+	for err == nil && written < len(b) {
+		n := copy(f.Stage.memory, b[written:])
+		n, err = f.File.Write(f.Stage.memory[:n])
+		written += n
+	}
+	if errors.Is(err, unix.EINVAL) {
+		f.noDirect, err = true, nil
+	}
+	if _, unset := unix.FcntlInt(f.Fd(), unix.F_SETFL, flags); err == nil {
+		err = unset
+	}
+	return written, err
+}

@@ -1,0 +1,58 @@
+package rotate
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDirect writes data of all lengths, and cuts some of it off again, with a
+// Stage now and then, on a file system that can write past the page cache, as
+// nearly all can, and on one that cannot.
+func TestDirect(t *testing.T) {
+	without := t.TempDir()
+	mount(t, without, "ramfs", "")
+	stage := NewStage()
+	for _, dir := range []string{t.TempDir(), without} {
+		f, err := Create(filepath.Join(dir, "a"), CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		random := rand.New(rand.NewPCG(1, 2))
+		noise := make([]byte, 5<<20)
+		rand.NewChaCha8([32]byte{}).Read(noise)
+		var want []byte
+		for range 100 {
+			b := noise[random.IntN(len(noise)):]
+			b = b[:min(len(b), 1<<random.IntN(23)+random.IntN(5))]
+			if f.Stage = nil; random.IntN(4) > 0 {
+				f.Stage = stage
+			}
+			if n, err := f.Write(b); n != len(b) || err != nil {
+				t.Fatalf("Write of %d bytes: %d, %v", len(b), n, err)
+			}
+			want = append(want, b...)
+			if random.IntN(8) == 0 {
+				want = want[:len(want)-random.IntN(len(b))]
+				if err := f.Truncate(int64(len(want))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got, err := os.ReadFile(f.Name()); !bytes.Equal(got, want) {
+			t.Errorf("the file of %d bytes is not the %d that were written (%v)", len(got), len(want), err)
+		}
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); flags&(unix.O_DIRECT|unix.O_APPEND) != unix.O_APPEND {
+			t.Errorf("flags of the file: %#x, %v", flags, err)
+		}
+		fd, err := unix.Open(f.Name(), unix.O_WRONLY|unix.O_DIRECT, 0)
+		if unix.Close(fd); f.noDirect != (err != nil) || dir == without && err == nil {
+			t.Errorf("%s: the page cache cannot be passed: %v; O_DIRECT: %v", dir, f.noDirect, err)
+		}
+	}
+}
