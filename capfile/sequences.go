@@ -234,12 +234,13 @@ func lengthCodes(base uint32, single int, extra ...uint8) (codes []lengthCode) {
 
 // codesOf returns the codes of the n shortest lengths.
 func codesOf(codes []lengthCode, n int) (of []uint8) {
+	of = make([]uint8, 0, n)
 	for code, c := range codes {
-		for range 1 << c.extra {
+		for range min(1<<c.extra, n-len(of)) {
 			of = append(of, uint8(code))
 		}
 	}
-	return of[:n]
+	return of
 }
 
 func literalCode(n uint32) uint8 {

@@ -56,7 +56,8 @@ type making struct {
 	section pcapng.Section
 	end     capfile.End
 	counts  func(*capfile.Entry)
-	cut     int // bytes that are missing at the end
+	cut     int  // bytes that are missing at the end
+	noise   bool // the packets' payload does not compress
 }
 
 // record makes a capture file of a chunk for each of chunks.
@@ -74,11 +75,15 @@ func (m making) record(t testing.TB, chunks ...[]packet) string {
 		t.Fatal(err)
 	}
 	z := capfile.NewCompressor(m.window)
+	noise := rand.NewChaCha8([32]byte{})
 	for _, packets := range chunks {
 		c := new(capfile.Chunk)
 		block := make([]byte, 1<<16)
 		for _, p := range packets {
 			n := p.put(block)
+			if m.noise {
+				noise.Read(block[pcapng.PacketHeaderLen+20:][:p.length-20])
+			}
 			c.Content = append(c.Content, block[:n]...)
 			c.Add(p.unixNano, p.length)
 		}

@@ -127,6 +127,40 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestCutChunk: packets of a chunk that hardly became shorter are not compressed
+// again, unless a level was asked for; all others are.
+func TestCutChunk(t *testing.T) {
+	packets := run(0, 1000, begin, 1e6)
+	o := Everything
+	o.From, o.To = packets[100].unixNano, packets[900].unixNano
+	for _, test := range []struct {
+		from making
+		to   Format
+		want capfile.Method
+	}{
+		{making{method: capfile.Fastest, noise: true}, zstdFormat, capfile.Stored},
+		{making{method: capfile.Fastest, noise: true}, formats["best"], capfile.Best},
+		{making{method: capfile.Fastest}, zstdFormat, capfile.Fastest},
+		{making{method: capfile.Stored}, zstdFormat, capfile.Fastest},
+		{making{form: capfile.Plain}, zstdFormat, capfile.Fastest},
+		{making{form: capfile.Stream}, zstdFormat, capfile.Fastest},
+	} {
+		_, file := extracted(t, []string{test.from.record(t, packets)}, test.to, o)
+		if got, _ := readBack(t, file, true); !slices.Equal(got, packets[100:900]) {
+			t.Fatalf("%+v: %d packets", test.from, len(got))
+		}
+		r, err := capfile.NewReader(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for e := range r.Chunks() {
+			if e.Method != test.want {
+				t.Errorf("%+v: a chunk by method %v, want %v", test.from, e.Method, test.want)
+			}
+		}
+	}
+}
+
 // TestMixedWindows: chunks of files with different windows stand in one.
 func TestMixedWindows(t *testing.T) {
 	var names []string

@@ -30,6 +30,7 @@ type piece struct {
 	rest             []byte         // in weave: packets that were not put out
 
 	ready  bool  // chunk can be written as it is
+	dense  bool  // its packets were compressed before, and became hardly shorter
 	err    error // what is damaged
 	ends   error // why nothing can follow
 	memory *memory

@@ -81,7 +81,11 @@ func (x *extraction) prepare(p *piece) *piece {
 		if room := capfile.EncodedCap(len(p.chunk.Content)); cap(p.memory.encoded) < room {
 			p.memory.encoded = make([]byte, 0, room)
 		}
-		p.err = z.Compress(p.chunk, o.format.Method, p.memory.encoded)
+		m := o.format.Method
+		if p.dense && !o.format.Recompress {
+			m = capfile.Stored // to try again takes longer than much of a short extraction
+		}
+		p.err = z.Compress(p.chunk, m, p.memory.encoded)
 	default:
 		p.chunk.Hash()
 	}

@@ -133,6 +133,7 @@ type packer struct {
 
 	memory *memory
 	slab   []byte // the packets; nil: none yet
+	stored uint64 // about what they took in their files, in bytes, where they were compressed
 	entry  capfile.Entry
 }
 
@@ -172,6 +173,9 @@ func (k *packer) packet(p *piece) bool {
 	}
 	k.slab = append(k.slab, p.rest[:n]...)
 	k.entry.Add(packet.UnixNano, packet.OrigLen)
+	if e := &p.entry; e.Method != capfile.Stored {
+		k.stored += uint64(n) * uint64(e.StoredLen) / uint64(max(e.ContentLen, 1))
+	}
 	p.rest = p.rest[n:]
 	if k.left--; k.left == 0 {
 		k.entry.AddCounts(&p.chunk.Entry)
@@ -192,6 +196,7 @@ func (k *packer) flush() bool {
 	}
 	k.memory.slab = k.slab
 	p := &piece{chunk: &capfile.Chunk{Entry: k.entry, Content: k.slab}, memory: k.memory}
-	k.memory, k.slab, k.entry = nil, nil, capfile.Entry{}
+	p.dense = k.stored > uint64(len(k.slab))/16*15
+	k.memory, k.slab, k.stored, k.entry = nil, nil, 0, capfile.Entry{}
 	return k.yield(p)
 }

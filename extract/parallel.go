@@ -22,8 +22,8 @@ func parallel[J, R any](jobs iter.Seq[J], weight func(J) int64, work func(J) R) 
 		units  int
 	}
 	return func(yield func(R) bool) {
-		// Closed by the feeder, which works on one more; the caller has another.
-		inOrder := make(chan slot, runtime.GOMAXPROCS(0)-1)
+		// Closed by the feeder, which has begun one job more; the caller has another.
+		inOrder := make(chan slot, max(runtime.GOMAXPROCS(0)-2, 0))
 		units := make(chan struct{}, stageUnits)
 		stop := make(chan struct{})
 		go func() {

@@ -85,16 +85,16 @@ func (x *extraction) group(f *File, r *reader, g capfile.Group, at int64, yield 
 			}
 			continue
 		}
-		p := &piece{file: f, reader: r, entry: e, earliest: at, latest: at, read: int64(e.StoredLen)}
+		earliest, latest := at, at
 		if e.Packets > 0 {
-			p.earliest, p.latest = e.Earliest, e.Latest
+			earliest, latest = e.Earliest, e.Latest
 			at = max(at, e.Latest)
 		}
-		if !x.touches(p.earliest, p.latest) {
+		if !x.touches(earliest, latest) {
 			continue
 		}
 		r.users.Add(1)
-		if !yield(p) {
+		if !yield(&piece{file: f, reader: r, entry: e, earliest: earliest, latest: latest, read: int64(e.StoredLen)}) {
 			return false
 		}
 	}
