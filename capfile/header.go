@@ -48,13 +48,15 @@ func Identify(f io.ReaderAt) (pcapng.Section, error) {
 
 func (h *header) byTunrec() bool { return strings.HasPrefix(h.section.Application, application) }
 
+const noWholeHeader = "the file ends inside its header, before any packet"
+
 // readHeader reads the header of a file that a Writer wrote. A header that no
 // Writer writes gives ErrForeign.
 func readHeader(f io.ReaderAt) (header, error) {
 	h := header{}
 	var err error
 	if h.form, err = readForm(f); errors.Is(err, io.EOF) {
-		return h, cutShort(0, "the file has no whole header")
+		return h, cutShort(0, noWholeHeader)
 	} else if err != nil {
 		return h, err
 	}
@@ -72,7 +74,7 @@ func readHeader(f io.ReaderAt) (header, error) {
 
 	var frame [zstdHeaderLen]byte
 	if _, err := f.ReadAt(frame[:], 0); errors.Is(err, io.EOF) {
-		return h, cutShort(0, "the file has no whole header")
+		return h, cutShort(0, noWholeHeader)
 	} else if err != nil {
 		return h, fmt.Errorf("read the first bytes: %w", err)
 	}
@@ -103,7 +105,7 @@ func headerError(err error, at int64) error {
 	case err == nil || errors.Is(err, ErrForeign):
 		return err
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return cutShort(at, "the file has no whole header")
+		return cutShort(at, noWholeHeader)
 	case !errors.As(err, &c):
 		return err
 	case c.Err != nil:

@@ -7,9 +7,9 @@ import (
 	"github.com/tunrec/tunrec/capfile"
 )
 
-// manyReady is how many slabs may be ready beside the one that is written. Where
-// there are more, and a good part of all slabs wait, it is the disk that they wait
-// for, or will soon: so many fit into pool.buffers.
+// manyReady slabs that are ready beside the one that is written show, where a good
+// part of all slabs wait, that it is the disk that they wait for: more of them may
+// not find room in pool.buffers.
 const manyReady = spareBuffers - 1
 
 // write writes the slabs in the order in which they were sealed, and closes
