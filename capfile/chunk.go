@@ -217,9 +217,9 @@ func (e *Entry) Add(unixNano int64, origLen int) {
 
 // AddCounts adds the counts of packets that were not recorded.
 func (e *Entry) AddCounts(o *Entry) {
-	e.Filtered += o.Filtered
-	e.DroppedByQueue += o.DroppedByQueue
-	e.Dropped += o.Dropped
+	e.Filtered = min(e.Filtered+o.Filtered, maxCounted)
+	e.DroppedByQueue = min(e.DroppedByQueue+o.DroppedByQueue, maxCounted)
+	e.Dropped = min(e.Dropped+o.Dropped, maxCounted)
 }
 
 // storedLen returns how many bytes of a file of that form the chunk takes.

@@ -58,6 +58,10 @@ const (
 	// MaxChunkLen is the longest content of a chunk in bytes: what one mark
 	// can stand for, and a reader's buffer has to hold.
 	MaxChunkLen = 16 << 20
+
+	// maxCounted bounds each count of packets that were not recorded: so many do
+	// not come in years, and the sums of a file cannot overflow.
+	maxCounted = 1 << 48
 )
 
 // Entry describes one chunk. It stands in the mark before the chunk and, the
@@ -119,7 +123,7 @@ func (e *Entry) append(b []byte) []byte {
 func maxStoredLen(contentLen uint32) uint32 { return MarkLen + contentLen + contentLen/8 + 4<<10 }
 
 // decodeEntry reads an Entry from the first EntryLen bytes of b. It fails
-// where the entry's own hash does not fit or a length is out of bounds.
+// where the entry's own hash does not fit, or a length or count is out of bounds.
 func decodeEntry(b []byte) (Entry, error) {
 	le := binary.LittleEndian
 	b = b[:EntryLen]
@@ -144,6 +148,9 @@ func decodeEntry(b []byte) (Entry, error) {
 	if e.ContentLen > MaxChunkLen || e.StoredLen < MarkLen || e.StoredLen > maxStoredLen(e.ContentLen) {
 		return Entry{}, fmt.Errorf("chunk of %d bytes on disk and %d of content is out of bounds (%d)",
 			e.StoredLen, e.ContentLen, MaxChunkLen)
+	}
+	if most := max(e.Filtered, e.DroppedByQueue, e.Dropped); most > maxCounted {
+		return Entry{}, fmt.Errorf("%d packets lost or filtered before one chunk are out of bounds (%d)", most, uint64(maxCounted))
 	}
 	return e, nil
 }

@@ -177,7 +177,7 @@ func (l *losses) torn(c *checked, had uint32) {
 	e := &c.entry
 	lost := e.Packets - min(had, e.Packets)
 	l.know(e)
-	l.carry.Dropped += uint64(lost)
+	l.carry.AddCounts(&Entry{Dropped: uint64(lost)})
 	l.lose(Loss{Offset: c.at, End: c.end, Packets: uint64(lost), Known: true, From: e.Earliest, To: e.Latest,
 		Reason: fmt.Sprintf("the file ends in this chunk: %d of its %d packets are there", had, e.Packets)})
 }
@@ -210,7 +210,7 @@ func (l *losses) gap(c *checked) {
 func (l *losses) forget(e *Entry, packets uint32) {
 	l.know(e)
 	l.carry.AddCounts(e)
-	l.carry.Dropped += uint64(packets)
+	l.carry.AddCounts(&Entry{Dropped: uint64(packets)})
 }
 
 func (l *losses) lose(loss Loss) {
