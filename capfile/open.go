@@ -140,18 +140,16 @@ func (r *Reader) readHeader(f io.ReaderAt) (err error) {
 }
 
 // unplaced returns what the statistics of a file count, and its chunks' totals
-// do not; nothing of statistics that cannot be.
-func unplaced(s, chunks pcapng.Statistics) Entry {
-	if max(s.Received, s.Dropped, s.OSDropped) > pcapng.MaxCount {
-		return Entry{}
-	}
+// do not.
+func unplaced(s, chunks pcapng.Statistics) (rest Entry) {
 	less := func(a, b uint64) uint64 { return a - min(a, b) }
 	byQueue := less(s.OSDropped, chunks.OSDropped)
-	return Entry{
+	rest.AddCounts(&Entry{
 		Filtered:       less(s.Filtered(), chunks.Filtered()),
 		DroppedByQueue: byQueue,
 		Dropped:        less(less(s.Dropped, chunks.Dropped), byQueue),
-	}
+	})
+	return rest
 }
 
 // Info returns what the file says of itself.

@@ -172,8 +172,9 @@ func parseStatistics(b []byte) (s pcapng.Statistics, ok bool) {
 		Start: stamp(0), End: stamp(1), Received: value(2), Dropped: value(3),
 		FilterAccept: value(4), OSDropped: value(5), Delivered: value(6),
 	}
+	most := max(s.Received, s.Dropped, s.FilterAccept, s.OSDropped, s.Delivered)
 	// The block has one layout: if these are its values, it is made of them.
-	return s, bytes.Equal(s.Append(nil), b)
+	return s, most <= pcapng.MaxCount && bytes.Equal(s.Append(nil), b)
 }
 
 // walk finds the groups from mark to mark. It returns why it came to an end.

@@ -252,7 +252,7 @@ func (w *Writer) Totals(end End) pcapng.Statistics {
 	t.Start, t.End = end.Start, end.Stop
 	var lost Entry
 	lost.AddCounts(&end.Counts)
-	lost.Dropped += end.Lost
+	lost.AddCounts(&Entry{Dropped: end.Lost})
 	lost.addTo(&t)
 	return t
 }
