@@ -159,6 +159,17 @@ func TestCutChunk(t *testing.T) {
 			}
 		}
 	}
+	o.Match = func(packet []byte, origLen int) bool { return true }
+	_, file := extracted(t, []string{making{method: capfile.Fastest, noise: true}.record(t, packets)}, zstdFormat, o)
+	r, err := capfile.NewReader(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e := range r.Chunks() {
+		if e.Method != capfile.Fastest {
+			t.Errorf("what a filter took: a chunk by method %v", e.Method)
+		}
+	}
 }
 
 // TestMixedWindows: chunks of files with different windows stand in one.

@@ -173,7 +173,7 @@ func (k *packer) packet(p *piece) bool {
 	}
 	k.slab = append(k.slab, p.rest[:n]...)
 	k.entry.Add(packet.UnixNano, packet.OrigLen)
-	if e := &p.entry; e.Method != capfile.Stored {
+	if e := &p.entry; e.Method != capfile.Stored && k.x.Match == nil { // a filter may take those that do compress
 		k.stored += uint64(n) * uint64(e.StoredLen) / uint64(max(e.ContentLen, 1))
 	}
 	p.rest = p.rest[n:]

@@ -12,8 +12,8 @@ const (
 )
 
 // parallel returns work of each job, in the order of the jobs. It works on
-// several at once, as many as there are processors and as take less than 32
-// MiB by what weight says; a heavier one is worked on alone. A job counts until
+// several at once, as many as there are processors, at least two, and as take less
+// than 32 MiB by what weight says; a heavier one is worked on alone. A job counts until
 // the caller has dealt with its result. All goroutines of this package are
 // started here; they have ended when the iteration ends.
 func parallel[J, R any](jobs iter.Seq[J], weight func(J) int64, work func(J) R) iter.Seq[R] {

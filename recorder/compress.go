@@ -7,7 +7,7 @@ func (r *Recorder) compress() {
 	if r.Form != capfile.Zstd {
 		for s := range r.work {
 			s.Hash()
-			r.isReady(s)
+			s.ready <- struct{}{}
 		}
 		return
 	}
@@ -21,14 +21,9 @@ func (r *Recorder) compress() {
 		}
 		s.encoded = buf
 		s.err = z.Compress(&s.Chunk, r.method(), buf)
-		r.isReady(s)
+		r.unwritten.Add(1)
+		s.ready <- struct{}{}
 	}
-}
-
-// isReady leaves s to the writer.
-func (r *Recorder) isReady(s *slab) {
-	r.unwritten.Add(1)
-	s.ready <- struct{}{}
 }
 
 // method is how the next slab is compressed: as asked for, unless slabs pile

@@ -18,24 +18,27 @@ const (
 // keeps up. A cache takes what a disk does only later, for as long as it has
 // memory; slabs have much less of it.
 type direct struct {
-	stage *rotate.Stage // nil: none does
-	used  bool          // for the chunk before
-	pause time.Duration
-	until time.Time // of the last pause
+	stage   *rotate.Stage // nil: none does
+	written uint64        // by way of it, before the last chunk
+	pause   time.Duration
+	until   time.Time // of the last pause
 }
 
 // next returns what the next chunk is written by way of; behind tells whether
 // others wait for it already.
 func (d *direct) next(behind bool, now time.Time) *rotate.Stage {
-	if behind && d.used {
+	if d.stage == nil {
+		return nil
+	}
+	if behind && d.stage.Written > d.written {
 		if now.Sub(d.until) > maxDirectPause {
 			d.pause = 0
 		}
 		d.pause = min(max(2*d.pause, directPause), maxDirectPause)
 		d.until = now.Add(d.pause)
 	}
-	d.used = d.stage != nil && !behind && !now.Before(d.until)
-	if !d.used {
+	d.written = d.stage.Written
+	if behind || now.Before(d.until) {
 		return nil
 	}
 	return d.stage

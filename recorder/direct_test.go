@@ -1,8 +1,11 @@
 package recorder
 
 import (
+	"context"
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -32,8 +35,34 @@ func TestDirectSeries(t *testing.T) {
 				t.Errorf("%s has %d bytes, the limit is %d", f.name, f.size, limit)
 			}
 		}
-		if !s.config.Sink.(*FileSink).direct.used {
-			t.Errorf("form %v: nothing went past the page cache", form)
+		if n := s.config.Sink.(*FileSink).direct.stage.Written; n < 8<<20 {
+			t.Errorf("form %v: %d bytes of %d files went past the page cache", form, n, len(files))
+		}
+	}
+}
+
+// TestBehind: the sink hears of it when slabs that are ready wait for it, and when
+// they no longer do.
+func TestBehind(t *testing.T) {
+	for _, form := range []capfile.Form{capfile.Zstd, capfile.Plain} {
+		src, sink := newFakeSource(), newMemSink(t, form)
+		sink.begun, sink.hold = make(chan struct{}, 100), make(chan struct{})
+		const slabs = 16
+		r := newRecorder(t, Config{Source: src, Sink: sink, Form: form, SlabBytes: MinSlabBytes, Slabs: slabs, Patient: true})
+		wait := run(t, r, context.Background())
+		src.push(numbered(0, 1500)...) // a slab and a half
+		<-sink.begun
+		src.push(numbered(1500, 30000)...)
+		for len(r.order) < slabs/2 {
+			runtime.Gosched()
+		}
+		src.finish(io.EOF)
+		close(sink.hold)
+		if err := wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(sink.behind); n < slabs || sink.behind[0] || !sink.behind[1] || sink.behind[n-1] {
+			t.Errorf("form %v: behind at the chunks: %v", form, sink.behind)
 		}
 	}
 }
@@ -45,8 +74,12 @@ func TestDirectPauses(t *testing.T) {
 	step := func(after time.Duration, behind, want bool) {
 		t.Helper()
 		now = now.Add(after)
-		if got := d.next(behind, now) != nil; got != want {
-			t.Fatalf("behind: %v, past the page cache: %v", behind, got)
+		stage := d.next(behind, now)
+		if (stage != nil) != want {
+			t.Fatalf("behind: %v, past the page cache: %v", behind, !want)
+		}
+		if stage != nil {
+			stage.Written++
 		}
 	}
 	step(0, false, true)
@@ -60,6 +93,9 @@ func TestDirectPauses(t *testing.T) {
 	step(maxDirectPause, false, true)
 	step(time.Millisecond, true, false) // after a good time it begins anew
 	step(directPause, false, true)
+	d.next(false, now) // a chunk that was too short: it was not the disk
+	step(time.Millisecond, true, false)
+	step(time.Millisecond, false, true)
 	if d := (direct{}); d.next(false, now) != nil {
 		t.Error("past the page cache without being told to")
 	}

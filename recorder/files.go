@@ -327,7 +327,6 @@ func (s *FileSink) hand(reason Reason, end capfile.End) {
 	f := s.current
 	s.current, s.room = nil, 0
 	f.reason, f.end = reason, end
-	f.file.Stage = nil
 	s.inFlight.Add(f.Size())
 	s.open.Store(0)
 	s.tell()

@@ -55,10 +55,12 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 	if err := s.makeRoom(f.SizeWith(c)); err != nil {
 		return err
 	}
-	f.file.Stage = s.stage
 	before := c.Entry
 	c.AddCounts(&s.unplaced)
-	if err := f.WriteChunk(c); err != nil {
+	f.file.Stage = s.stage
+	err := f.WriteChunk(c)
+	f.file.Stage = nil // what ends the file is written beside the next one
+	if err != nil {
 		c.Filtered, c.Dropped, c.DroppedByQueue = before.Filtered, before.Dropped, before.DroppedByQueue
 		return named(f.file.Name(), err)
 	}

@@ -35,7 +35,7 @@ type Recorder struct {
 	askQueue     chan struct{}
 	queueWatched chan struct{}
 
-	unwritten atomic.Int32 // slabs that are ready and wait for the writer
+	unwritten atomic.Int32 // compressed slabs that wait for the writer
 	spare     []byte       // the reader's scratch buffer
 
 	counters counters

@@ -110,10 +110,12 @@ type memSink struct {
 	*capfile.Writer
 	bytes.Buffer
 	got    chan capfile.Entry // gets every chunk's entry, where set
+	begun  chan struct{}      // gets a token when WriteChunk begins, where set
 	hold   chan struct{}      // WriteChunk waits for a token, where set
 	fail   error              // WriteChunk fails with it, after failAt chunks
 	failAt int
 	chunks []capfile.Entry
+	behind []bool
 	closes int
 }
 
@@ -132,7 +134,10 @@ type memFile struct{ *bytes.Buffer }
 
 func (m memFile) Truncate(n int64) error { m.Buffer.Truncate(int(n)); return nil }
 
-func (s *memSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.Entry)) error {
+func (s *memSink) WriteChunk(c *capfile.Chunk, behind bool, wrote func(*capfile.Entry)) error {
+	if s.begun != nil {
+		s.begun <- struct{}{}
+	}
 	if s.hold != nil {
 		<-s.hold
 	}
@@ -143,7 +148,7 @@ func (s *memSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.Entry
 		return err
 	}
 	wrote(&c.Entry)
-	s.chunks = append(s.chunks, c.Entry)
+	s.chunks, s.behind = append(s.chunks, c.Entry), append(s.behind, behind)
 	if s.got != nil {
 		s.got <- c.Entry
 	}

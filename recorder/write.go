@@ -7,11 +7,6 @@ import (
 	"github.com/tunrec/tunrec/capfile"
 )
 
-// manyReady slabs that are ready beside the one that is written show, where a good
-// part of all slabs wait, that it is the disk that they wait for: more of them may
-// not find room in pool.buffers.
-const manyReady = spareBuffers - 1
-
 // write writes the slabs in the order in which they were sealed, and closes
 // the sink. After an error it goes on only to count what is lost.
 func (r *Recorder) write() error {
@@ -19,13 +14,29 @@ func (r *Recorder) write() error {
 	var lost uint64
 	var counts capfile.Entry // of chunks that were not written
 	var end int64            // of the present file's time
+	grown := 0               // how many more slabs waited after the last write than before it
+	busy := 0                // writes since the writer last had to wait for a worker
+	many := r.Slabs / 4
 	for s := range r.order {
-		<-s.ready
-		ready := r.unwritten.Add(-1)
-		behind := ready >= manyReady && len(r.order) >= r.Slabs/8
+		select {
+		case <-s.ready:
+			busy++
+		default:
+			<-s.ready
+			busy = 0
+		}
+		// After a long chunk so many others may have been compressed that the writer
+		// need not wait for any of them.
+		atOnce := r.Workers + spareBuffers
+		waiting := len(r.order)
+		behind := waiting >= many && (grown >= many || busy > atOnce)
+		if r.Form == capfile.Zstd {
+			r.unwritten.Add(-1)
+		}
 		unwritten := s.Entry
 		if failed == nil {
 			failed = r.writeSlab(s, behind, &unwritten)
+			grown = len(r.order) - waiting
 		}
 		switch {
 		case failed == nil:

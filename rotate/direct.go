@@ -15,27 +15,37 @@ const (
 	// is waited for then: with 128 KiB that cost more than the cache, with 512 less.
 	directLeast = 256 << 10
 	// directAlign is what offset, length and memory of a direct write are multiples
-	// of: enough for any disk (open(2), O_DIRECT), and pages of the cache have
-	// nothing in common with what is written past it.
+	// of: enough for any disk (open(2), O_DIRECT).
 	directAlign = 4096
-	stageBytes  = 2 << 20
+	// cachedMost is how much may be in the page cache alone, not on its way to the
+	// disk yet, before a direct write: to send it may take as long as to write it.
+	cachedMost = 16 << 20
+	stageBytes = 2 << 20
 )
 
 // Stage is the memory, 2 MiB, by way of which a File writes past the page cache.
 // It is for one goroutine at a time.
-type Stage struct{ memory []byte }
+type Stage struct {
+	Written uint64 // bytes, by way of it
+
+	memory []byte
+}
 
 // NewStage returns a Stage.
 func NewStage() *Stage {
 	m := make([]byte, stageBytes+directAlign)
 	offset := -uintptr(unsafe.Pointer(unsafe.SliceData(m))) & (directAlign - 1)
-	return &Stage{m[offset:][:stageBytes]}
+	return &Stage{memory: m[offset:][:stageBytes]}
 }
 
 // Write appends b. With a Stage, whole pages of a long b are written past the page
-// cache, where the file system can do that; Write returns when the disk has them.
-// That costs the processor less than to fill the cache with what nobody reads, and
-// leaves the cache to others.
+// cache, where the file system can do that; Write returns when they have been sent to
+// the disk. That costs the processor less than to fill the cache with what nobody
+// reads, and leaves the cache to others.
+//
+// What stands before these pages in the cache is sent on its way first: where the
+// machine crashes, there would be holes. A file with too much of that goes on in the
+// cache.
 func (f *File) Write(b []byte) (written int, err error) {
 	if f.Stage == nil || len(b) < directLeast || f.noDirect {
 		return f.writeBuffered(b)
@@ -44,18 +54,31 @@ func (f *File) Write(b []byte) (written int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if end-f.sent > cachedMost {
+		f.noDirect = true
+		return f.writeBuffered(b)
+	}
 	head := b[:-end&(directAlign-1)]
 	if written, err = f.writeBuffered(head); err != nil {
 		return written, err
 	}
+	end += int64(written)
 	pages := (len(b) - len(head)) &^ (directAlign - 1)
-	n, err := f.writeDirect(b[len(head):][:pages])
+	n, err := f.writeDirect(b[len(head):][:pages], end)
 	written += n
 	if err != nil {
 		return written, err
 	}
+	f.sent = end + int64(n)
+	f.Stage.Written += uint64(n)
 	n, err = f.writeBuffered(b[written:])
 	return written + n, err
+}
+
+// Truncate changes the size of the file.
+func (f *File) Truncate(size int64) error {
+	f.sent = min(f.sent, size)
+	return f.File.Truncate(size)
 }
 
 func (f *File) writeBuffered(b []byte) (written int, err error) {

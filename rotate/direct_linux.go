@@ -6,12 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeDirect appends whole pages, by way of the Stage, with O_DIRECT (open(2)).
-// Where the file system refuses that it returns what it has written, and no error.
-// The flag is set for as long as it takes (fcntl(2), F_SETFL), so that one
-// descriptor does for both ways of writing.
-func (f *File) writeDirect(b []byte) (written int, err error) {
-	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+// writeDirect appends whole pages at the file's end, by way of the Stage, with
+// O_DIRECT (open(2)). Where the file system refuses that, it may be after a part of
+// them, it returns what it has written, and no error. The flag is set for as long as
+// it takes (fcntl(2), F_SETFL), so that one descriptor does for both ways of writing.
+func (f *File) writeDirect(b []byte, end int64) (written int, err error) {
+	if end > f.sent { // does not wait for the disk
+		err = unix.SyncFileRange(int(f.Fd()), f.sent, end-f.sent, unix.SYNC_FILE_RANGE_WRITE)
+	}
+	flags := 0
+	if err == nil {
+		flags, err = unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	}
 	if err == nil {
 		_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, flags|unix.O_DIRECT)
 	}

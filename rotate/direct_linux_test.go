@@ -2,6 +2,7 @@ package rotate
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -54,5 +55,59 @@ func TestDirect(t *testing.T) {
 		if unix.Close(fd); f.noDirect != (err != nil) || dir == without && err == nil {
 			t.Errorf("%s: the page cache cannot be passed: %v; O_DIRECT: %v", dir, f.noDirect, err)
 		}
+	}
+}
+
+// TestDirectLeavesNoHoles: what the page cache has of a file is on its way to the
+// disk when what stands behind it is there. Otherwise a crash of the machine leaves
+// a hole for each chunk, and one for the header.
+func TestDirectLeavesNoHoles(t *testing.T) {
+	f, err := Create(filepath.Join(t.TempDir(), "a"), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var stat unix.Cachestat_t
+	dirty := func() uint64 {
+		t.Helper()
+		err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{}, &stat, 0)
+		if errors.Is(err, unix.ENOSYS) {
+			t.Skip("Linux before 6.5 does not tell which pages are dirty")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stat.Dirty
+	}
+	dirty()
+	write := func(n int) {
+		t.Helper()
+		if _, err := f.Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Stage = NewStage()
+	for range 20 {
+		write(100)
+		write(directLeast + 1000)
+	}
+	if f.noDirect {
+		t.Skip("this file system has no direct writes")
+	}
+	if n := dirty(); n > 1 { // the page at the end
+		t.Errorf("%d pages are in the page cache alone", n)
+	}
+	stage := f.Stage
+	f.Stage = nil
+	for range cachedMost/directLeast + 1 {
+		write(directLeast)
+	}
+	f.Stage = stage
+	written := stage.Written
+	for range 3 {
+		write(directLeast + 1000)
+	}
+	if stage.Written != written {
+		t.Errorf("%d bytes went past more than %d in the page cache", stage.Written-written, cachedMost)
 	}
 }

@@ -3,7 +3,7 @@
 package rotate
 
 // writeDirect leaves all of it to the page cache.
-func (f *File) writeDirect([]byte) (int, error) {
+func (f *File) writeDirect([]byte, int64) (int, error) {
 	f.noDirect = true
 	return 0, nil
 }

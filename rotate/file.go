@@ -28,7 +28,8 @@ type File struct {
 	*os.File
 	Stage *Stage // long writes go past the page cache by way of it, see Write; nil: none does
 
-	noDirect bool // they cannot
+	noDirect bool  // they cannot, or no longer
+	sent     int64 // what stands before is not in the page cache alone
 	name     string
 	rel      string // in a series: relative to its directory
 	remove   func() error
