@@ -27,7 +27,7 @@ func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOpti
 		return Repaired{}, err
 	}
 	if !p.readHeader(head) {
-		return Repaired{}, fmt.Errorf("%w: it ends inside the header of a pcap file, before any packet", ErrForeign)
+		return Repaired{}, fmt.Errorf("%w: no whole header, with which pcap begins", ErrForeign)
 	}
 	section, err := p.section(head)
 	if err != nil {
