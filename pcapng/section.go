@@ -3,6 +3,7 @@ package pcapng
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // MaxOptionLen is the longest value of an option in bytes: its length has 16 bits
@@ -37,14 +38,22 @@ func (s Section) EncodeAs(linkType uint16, resolution byte) ([]byte, error) {
 	if filter != "" {
 		filter = filterIsText + filter
 	}
-	header := []option{{optSHBApplication, s.Application}, {optComment, s.Comment}, {optSHBHardware, s.Hardware}, {optSHBOS, s.OS}}
-	description := []option{{optIDBName, s.InterfaceName}, {optIDBDescription, s.InterfaceDescription},
-		{optIDBFilter, filter}, {optIDBOS, s.OS}, {optIDBTsresol, string([]byte{resolution})}}
-	names := [...]string{"application", "comment", "hardware", "operating system",
-		"interface name", "interface description", "filter", "operating system", "resolution"}
-	for i, o := range append(header[:4:4], description...) {
+	header := []option{
+		{"application", optSHBApplication, s.Application},
+		{"comment", optComment, s.Comment},
+		{"hardware", optSHBHardware, s.Hardware},
+		{"operating system", optSHBOS, s.OS},
+	}
+	description := []option{
+		{"interface name", optIDBName, s.InterfaceName},
+		{"interface description", optIDBDescription, s.InterfaceDescription},
+		{"filter", optIDBFilter, filter},
+		{"operating system", optIDBOS, s.OS},
+		{"resolution", optIDBTsresol, string([]byte{resolution})},
+	}
+	for _, o := range slices.Concat(header, description) {
 		if len(o.value) > MaxOptionLen {
-			return nil, fmt.Errorf("%s of %d bytes is longer than a pcapng option can hold (%d)", names[i], len(o.value), MaxOptionLen)
+			return nil, fmt.Errorf("%s of %d bytes is longer than a pcapng option can hold (%d)", o.name, len(o.value), MaxOptionLen)
 		}
 	}
 	le := binary.LittleEndian
@@ -58,6 +67,7 @@ func (s Section) EncodeAs(linkType uint16, resolution byte) ([]byte, error) {
 }
 
 type option struct {
+	name  string
 	code  uint16
 	value string
 }

@@ -17,6 +17,9 @@ func (r *Recorder) write() error {
 	grown := 0               // how many more slabs waited after the last write than before it
 	busy := 0                // writes since the writer last had to wait for a worker
 	many := r.Slabs / 4
+	// So many may have been compressed, while one took long, that the writer need not
+	// wait for them although it is quick.
+	atOnce := r.Workers + spareBuffers
 	for s := range r.order {
 		select {
 		case <-s.ready:
@@ -25,9 +28,6 @@ func (r *Recorder) write() error {
 			<-s.ready
 			busy = 0
 		}
-		// After a long chunk so many others may have been compressed that the writer
-		// need not wait for any of them.
-		atOnce := r.Workers + spareBuffers
 		waiting := len(r.order)
 		behind := waiting >= many && (grown >= many || busy > atOnce)
 		if r.Form == capfile.Zstd {
