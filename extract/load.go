@@ -2,6 +2,7 @@ package extract
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -45,17 +46,51 @@ type memory struct {
 }
 
 var (
-	memories = sync.Pool{New: func() any { return new(memory) }}
+	memories memoryPool
 	// spare is that of the last large chunk, for the next one: there is one at a
 	// time, and garbage of its size would pile up before it is collected.
 	spare atomic.Pointer[memory]
 )
 
+// memoryPool gives out what came back last: the processors' caches may still have
+// it. (A sync.Pool holds some back for each processor.)
+type memoryPool struct {
+	mu    sync.Mutex
+	free  []*memory
+	bytes int // of those in free, keptBytes at most
+}
+
+const keptBytes = 32 << 20
+
+func (q *memoryPool) get() *memory {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	last := len(q.free) - 1
+	if last < 0 {
+		return new(memory)
+	}
+	m := q.free[last]
+	q.free = slices.Delete(q.free, last, last+1)
+	q.bytes -= m.len()
+	return m
+}
+
+func (q *memoryPool) put(m *memory) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes+m.len() <= keptBytes {
+		q.free = append(q.free, m)
+		q.bytes += m.len()
+	}
+}
+
+func (m *memory) len() int { return m.buffer.Len() + cap(m.slab) + cap(m.encoded) }
+
 // take gets the memory to load a piece into.
 func (p *piece) take() {
 	const common = 2 * frameBytes
 	if p.weight() <= common {
-		p.memory = memories.Get().(*memory)
+		p.memory = memories.get()
 	} else if p.memory = spare.Swap(nil); p.memory == nil {
 		p.memory = &memory{large: true}
 	}
@@ -68,7 +103,7 @@ func (p *piece) free() {
 	case p.memory.large:
 		spare.Store(p.memory)
 	default:
-		memories.Put(p.memory)
+		memories.put(p.memory)
 	}
 	p.memory, p.chunk = nil, nil
 }

@@ -133,16 +133,17 @@ type packer struct {
 
 	memory *memory
 	slab   []byte // the packets; nil: none yet
-	stored uint64 // about what they took in their files, in bytes, where they were compressed
+	took   uint64 // what they took in their files
 	entry  capfile.Entry
 }
 
-// chunk takes a piece as it is, where that makes no chunk smaller than it has
-// to be. Like packet, it returns false when it is enough.
+// chunk takes a piece as it is, where that makes no small chunks. Like packet, it
+// returns false when it is enough.
 func (k *packer) chunk(p *piece) bool {
 	content := p.chunk.Content
 	fits := k.slab != nil && len(k.slab)+len(content) <= slabBytes
-	if uint64(p.chunk.Packets) >= k.left || fits || k.x.format.repacks() || !p.whole {
+	small := !p.whole && len(content) < slabBytes/2
+	if uint64(p.chunk.Packets) >= k.left || fits || k.x.format.repacks() || small {
 		for p.rest = content; len(p.rest) > 0; {
 			if !k.packet(p) {
 				return false
@@ -153,7 +154,8 @@ func (k *packer) chunk(p *piece) bool {
 		return true
 	}
 	k.left -= uint64(p.chunk.Packets)
-	p.ready = k.x.out.takes(p)
+	p.ready = p.whole && k.x.out.takes(p)
+	p.dense = dense(k.x.took(p, len(content)), len(content))
 	return k.flush() && k.yield(p)
 }
 
@@ -165,7 +167,7 @@ func (k *packer) packet(p *piece) bool {
 		return false
 	}
 	if k.slab == nil {
-		k.memory = memories.Get().(*memory)
+		k.memory = memories.get()
 		if need := max(room, n); cap(k.memory.slab) < need {
 			k.memory.slab = make([]byte, need) // slices.Grow would write to all of it
 		}
@@ -173,9 +175,7 @@ func (k *packer) packet(p *piece) bool {
 	}
 	k.slab = append(k.slab, p.rest[:n]...)
 	k.entry.Add(packet.UnixNano, packet.OrigLen)
-	if e := &p.entry; e.Method != capfile.Stored && k.x.Match == nil { // a filter may take those that do compress
-		k.stored += uint64(n) * uint64(e.StoredLen) / uint64(max(e.ContentLen, 1))
-	}
+	k.took += k.x.took(p, n)
 	p.rest = p.rest[n:]
 	if k.left--; k.left == 0 {
 		k.entry.AddCounts(&p.chunk.Entry)
@@ -191,12 +191,25 @@ func (k *packer) flush() bool {
 		return true
 	}
 	if k.slab == nil { // counts alone
-		k.memory = memories.Get().(*memory)
+		k.memory = memories.get()
 		k.slab = k.memory.slab[:0]
 	}
 	k.memory.slab = k.slab
 	p := &piece{chunk: &capfile.Chunk{Entry: k.entry, Content: k.slab}, memory: k.memory}
-	p.dense = k.stored > uint64(len(k.slab))/16*15
-	k.memory, k.slab, k.stored, k.entry = nil, nil, 0, capfile.Entry{}
+	p.dense = dense(k.took, len(k.slab))
+	k.memory, k.slab, k.took, k.entry = nil, nil, 0, capfile.Entry{}
 	return k.yield(p)
 }
+
+// took is about how many bytes a part of a piece took in its file where that was
+// compressed. With a filter it is not known: it may take those that do compress.
+func (x *extraction) took(p *piece, contentLen int) uint64 {
+	e := &p.entry
+	if e.Method == capfile.Stored || x.Match != nil {
+		return 0
+	}
+	return uint64(contentLen) * uint64(e.StoredLen) / uint64(max(e.ContentLen, 1))
+}
+
+// dense tells whether content was compressed, and became hardly shorter.
+func dense(took uint64, contentLen int) bool { return took > uint64(contentLen)/16*15 }

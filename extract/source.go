@@ -122,7 +122,7 @@ func (x *extraction) foreignChunks(f *File) iter.Seq[*piece] {
 		}
 		offset, taken, outside := int64(0), uint64(0), 0
 		for {
-			p := &piece{file: f, memory: memories.Get().(*memory)}
+			p := &piece{file: f, memory: memories.get()}
 			n, err := x.fill(r, p)
 			p.err = err
 			taken, outside = taken+uint64(p.entry.Packets), outside+n

@@ -77,11 +77,12 @@ func (f *File) Write(b []byte) (written int, err error) {
 
 // Truncate changes the size of the file.
 func (f *File) Truncate(size int64) error {
-	f.sent = min(f.sent, size)
+	f.sent, f.aside = min(f.sent, size), min(f.aside, size)
 	return f.File.Truncate(size)
 }
 
 func (f *File) writeBuffered(b []byte) (written int, err error) {
+	f.setAside(len(b))
 	for part := range slices.Chunk(b, bufferedBytes) {
 		n, err := f.File.Write(part)
 		written += n

@@ -3,6 +3,7 @@ package rotate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,9 +28,15 @@ type CreateOptions struct {
 type File struct {
 	*os.File
 	Stage *Stage // long writes go past the page cache by way of it, see Write; nil: none does
+	// Ahead: disk space is set aside ahead of what is written into the page cache,
+	// 16 MiB at a time, where the file system can do that. It costs less than to find
+	// it page by page. Close gives back what is left, so it is not for files that are
+	// to be found after a crash.
+	Ahead bool
 
 	noDirect bool  // they cannot, or no longer
 	sent     int64 // what stands before is not in the page cache alone
+	aside    int64 // up to here disk space may have been set aside; 0: none was
 	name     string
 	rel      string // in a series: relative to its directory
 	remove   func() error
@@ -40,6 +47,18 @@ func (f *File) Name() string { return f.name }
 
 // Discard removes the file, which must be open, and closes it.
 func (f *File) Discard() error { return errors.Join(f.remove(), f.Close()) }
+
+// Close gives back disk space that was set aside, and closes the file.
+func (f *File) Close() error {
+	var err error
+	if f.aside > 0 {
+		var end int64
+		if end, err = f.Seek(0, io.SeekEnd); err == nil {
+			err = f.Truncate(end)
+		}
+	}
+	return errors.Join(err, f.File.Close())
+}
 
 // Create makes a new file that only its owner can read and write (0600). It
 // follows no link in the last part of the name and never opens what exists.

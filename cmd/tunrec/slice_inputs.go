@@ -284,6 +284,7 @@ func createNew(name string) (*rotate.File, error) {
 	case err != nil:
 		return nil, createError(err, name)
 	}
+	f.Ahead = true
 	return f, nil
 }
 
