@@ -78,14 +78,18 @@ func (x *extraction) prepare(p *piece) *piece {
 	case o.format.Form == capfile.Zstd:
 		z := o.compressors.Get().(*capfile.Compressor)
 		defer o.compressors.Put(z)
-		if room := capfile.EncodedCap(len(p.chunk.Content)); cap(p.memory.encoded) < room {
-			p.memory.encoded = make([]byte, 0, room)
-		}
 		m := o.format.Method
+		var buf []byte // where it was read
 		if p.dense && !o.format.Recompress {
 			m = capfile.Stored // to try again takes longer than much of a short extraction
 		}
-		p.err = z.Compress(p.chunk, m, p.memory.encoded)
+		if m != capfile.Stored || p.file == nil {
+			if room := capfile.EncodedCap(len(p.chunk.Content)); cap(p.memory.encoded) < room {
+				p.memory.encoded = make([]byte, 0, room)
+			}
+			buf = p.memory.encoded
+		}
+		p.err = z.Compress(p.chunk, m, buf)
 	default:
 		p.chunk.Hash()
 	}

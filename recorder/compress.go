@@ -4,13 +4,6 @@ import "github.com/tunrec/tunrec/capfile"
 
 // compress makes slabs ready for the writer until there are no more.
 func (r *Recorder) compress() {
-	if r.Form != capfile.Zstd {
-		for s := range r.work {
-			s.Hash()
-			s.ready <- struct{}{}
-		}
-		return
-	}
 	z := capfile.NewCompressor(r.WindowBytes)
 	for {
 		buf := <-r.pool.buffers

@@ -12,16 +12,24 @@ import (
 
 // Limits and defaults of Config.
 const (
-	MinSlabBytes     = 64 << 10
-	MaxSlabBytes     = 8 << 20
-	DefaultSlabBytes = 1 << 20
-	MinSlabs         = 4
-	MaxSlabs         = 4096
-	DefaultSlabs     = 32
-	DefaultFlush     = time.Second
-	MaxSnaplen       = 262144 // libpcap's MAXIMUM_SNAPLEN
-	MaxWorkers       = 64
+	MinSlabBytes = 64 << 10
+	MaxSlabBytes = 8 << 20
+	MinSlabs     = 4
+	MaxSlabs     = 4096
+	DefaultFlush = time.Second
+	MaxSnaplen   = 262144 // libpcap's MAXIMUM_SNAPLEN
+	MaxWorkers   = 64
 )
+
+// DefaultSlabs returns how many slabs there are, and their size in bytes. Each costs
+// a write to the disk and a few wake-ups, so they are larger where nothing has to be
+// decompressed to read one.
+func DefaultSlabs(f capfile.Form) (slabs, slabBytes int) {
+	if f == capfile.Zstd {
+		return 32, 1 << 20
+	}
+	return 16, 2 << 20
+}
 
 // maxPacket is the longest packet that a source delivers: of a raw IP link,
 // 65,535 bytes, or what a capture file may hold.
@@ -40,8 +48,8 @@ type Config struct {
 	Method      capfile.Method // of compressing, without pressure; Stored: see Form
 	WindowBytes int            // the sink's; 0: capfile.WindowBytes(SlabBytes)
 
-	SlabBytes     int           // MinSlabBytes to MaxSlabBytes; 0: DefaultSlabBytes
-	Slabs         int           // MinSlabs to MaxSlabs; 0: DefaultSlabs
+	SlabBytes     int           // MinSlabBytes to MaxSlabBytes; 0: see DefaultSlabs
+	Slabs         int           // MinSlabs to MaxSlabs; 0: see DefaultSlabs
 	Workers       int           // compressing goroutines; 0: one a processor
 	FlushInterval time.Duration // a packet is readable in the file after this at the latest; 0: DefaultFlush; <0: at once
 
@@ -93,8 +101,9 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	def(&c.SlabBytes, DefaultSlabBytes)
-	def(&c.Slabs, DefaultSlabs)
+	slabs, slabBytes := DefaultSlabs(c.Form)
+	def(&c.Slabs, slabs)
+	def(&c.SlabBytes, slabBytes)
 	def(&c.Workers, min(runtime.GOMAXPROCS(0), MaxWorkers))
 	def(&c.WindowBytes, capfile.WindowBytes(c.SlabBytes))
 	def(&c.Snaplen, MaxSnaplen)

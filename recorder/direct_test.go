@@ -18,8 +18,8 @@ func TestDirectSeries(t *testing.T) {
 	for _, form := range []capfile.Form{capfile.Zstd, capfile.Plain} {
 		const limit = 5 << 20
 		s := newSeries(t, rotate.Policy{FileBytes: limit})
-		s.config.Form, s.config.SlabBytes, s.config.Slabs = form, DefaultSlabBytes, 256 // the writer is never behind
-		s.files.Slab, s.files.Packet, s.files.Direct = DefaultSlabBytes, 0, true
+		s.config.Form, s.config.SlabBytes, s.config.Slabs = form, 1<<20, 256 // the writer is never behind
+		s.files.Packet, s.files.Direct = 0, true
 		noise := rand.NewChaCha8([32]byte{})
 		sent := make([][]byte, 400)
 		for i := range sent {

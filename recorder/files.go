@@ -33,7 +33,6 @@ const (
 type FilesConfig struct {
 	Capture capfile.Config // of each file
 	Method  capfile.Method // of compressing chunks that have to be cut in two
-	Slab    int            // as Config.SlabBytes
 	Packet  int            // bytes of the longest packet that limits have to hold for; 0: Config's limit
 
 	// One file: File. A series: Series and its Policy.
@@ -79,8 +78,7 @@ type FileSink struct {
 	direct   direct
 	stage    *rotate.Stage       // for the chunk that is being written, or nil
 	z        *capfile.Compressor // for chunks that are cut in two
-	buf      []byte
-	unplaced capfile.Entry // counts that no file was open for
+	unplaced capfile.Entry       // counts that no file was open for
 
 	bytes    counter // of files that have ended
 	open     counter // of the current one
@@ -270,7 +268,7 @@ func (s *FileSink) WriteChunk(c *capfile.Chunk, behind bool, wrote func(*capfile
 			}
 		}
 		if len(todo) > 0 {
-			// Only now: parts are compressed into the same buffer.
+			// Only now: parts are compressed into the same memory.
 			if err := s.ready(todo[len(todo)-1]); err != nil {
 				return err
 			}
@@ -285,10 +283,7 @@ func (s *FileSink) ready(c *capfile.Chunk) error {
 		c.Hash()
 		return nil
 	}
-	if s.buf == nil {
-		s.buf = make([]byte, 0, capfile.EncodedCap(slabCap(s.Slab)))
-	}
-	return s.z.Compress(c, s.Method, s.buf)
+	return s.z.Compress(c, s.Method, nil)
 }
 
 // Cut implements Sink.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -291,7 +292,9 @@ func (rd *reader) send(s *slab) {
 	rd.place = tally{}
 	rd.slab = nil
 	rd.order <- s
-	rd.work <- s
+	if rd.Form == capfile.Zstd {
+		rd.work <- s
+	}
 }
 
 // placeQueue gives what the device's queue has dropped, as far as is known, a

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tunrec/tunrec/capfile"
 )
 
 // Recorder records once.
@@ -25,8 +27,9 @@ type Recorder struct {
 	pool *pool
 	full int // a slab with so many bytes is sealed
 
-	// order and work carry every sealed slab, oldest first, to the writer and
-	// to the workers. Both have room for all slabs; the reader closes them.
+	// order and work carry every sealed slab, oldest first, to the writer and,
+	// to be compressed, to the workers. Both have room for all slabs; the reader
+	// closes them.
 	order, work chan *slab
 	requests    atomic.Uint32 // to the reader
 
@@ -86,8 +89,10 @@ func (r *Recorder) Run(ctx context.Context) error {
 	var readErr, writeErr error
 	all.Go(func() { readErr = r.read() })
 	all.Go(r.watchQueue)
-	for range r.Workers {
-		all.Go(r.compress)
+	if r.Form == capfile.Zstd {
+		for range r.Workers {
+			all.Go(r.compress)
+		}
 	}
 	all.Go(func() { writeErr = r.write() })
 	for _, f := range r.Sink.Background() {

@@ -102,7 +102,7 @@ func newSeries(t *testing.T, p rotate.Policy) *series {
 	t.Helper()
 	s := &series{dir: t.TempDir(), src: newFakeSource(), wake: make(chan struct{}, 1)}
 	s.config = Config{Source: s.src, SlabBytes: MinSlabBytes, Method: capfile.Fastest, Patient: true, FilePackets: p.Packets}
-	s.files = FilesConfig{Policy: p, Method: capfile.Fastest, Slab: MinSlabBytes, Packet: 200, Sync: SyncNever,
+	s.files = FilesConfig{Policy: p, Method: capfile.Fastest, Packet: 200, Sync: SyncNever,
 		Capture: capfile.Config{Section: pcapng.Section{Application: "tunrec test"}}, Event: s.event}
 	return s
 }

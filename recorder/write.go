@@ -21,18 +21,20 @@ func (r *Recorder) write() error {
 	// wait for them although it is quick.
 	atOnce := r.Workers + spareBuffers
 	for s := range r.order {
-		select {
-		case <-s.ready:
-			busy++
-		default:
-			<-s.ready
-			busy = 0
+		busy++
+		if r.Form != capfile.Zstd {
+			s.Hash() // that takes less than to wake a worker for it
+		} else {
+			select {
+			case <-s.ready:
+			default:
+				<-s.ready
+				busy = 0
+			}
+			r.unwritten.Add(-1)
 		}
 		waiting := len(r.order)
 		behind := waiting >= many && (grown >= many || busy > atOnce)
-		if r.Form == capfile.Zstd {
-			r.unwritten.Add(-1)
-		}
 		unwritten := s.Entry
 		if failed == nil {
 			failed = r.writeSlab(s, behind, &unwritten)

@@ -3,6 +3,7 @@ package rotate
 import (
 	"io"
 	"slices"
+	"time"
 	"unsafe"
 )
 
@@ -17,10 +18,13 @@ const (
 	// directAlign is what offset, length and memory of a direct write are multiples
 	// of: enough for any disk (open(2), O_DIRECT).
 	directAlign = 4096
-	// cachedMost is how much may be in the page cache alone, not on its way to the
-	// disk yet, before a direct write: to send it may take as long as to write it.
+	// sendEvery is how often what the page cache has is sent to the disk, between
+	// direct writes. To send the end of each cost a tenth of recording.
+	sendEvery = time.Second
+	// cachedMost is how much may be sent before a direct write: that may take as long
+	// as to write it.
 	cachedMost = 16 << 20
-	stageBytes = 2 << 20
+	stageBytes = 2 << 20 // a huge page of most processors
 )
 
 // Stage is the memory, 2 MiB, by way of which a File writes past the page cache.
@@ -33,9 +37,9 @@ type Stage struct {
 
 // NewStage returns a Stage.
 func NewStage() *Stage {
-	m := make([]byte, stageBytes+directAlign)
-	offset := -uintptr(unsafe.Pointer(unsafe.SliceData(m))) & (directAlign - 1)
-	return &Stage{memory: m[offset:][:stageBytes]}
+	m := make([]byte, 2*stageBytes)
+	offset := -uintptr(unsafe.Pointer(unsafe.SliceData(m))) & (stageBytes - 1)
+	return &Stage{memory: onePage(m[offset:][:stageBytes])}
 }
 
 // Write appends b. With a Stage, whole pages of a long b are written past the page
@@ -43,9 +47,9 @@ func NewStage() *Stage {
 // the disk. That costs the processor less than to fill the cache with what nobody
 // reads, and leaves the cache to others.
 //
-// What stands before these pages in the cache is sent on its way first: where the
-// machine crashes, there would be holes. A file with too much of that goes on in the
-// cache.
+// What stands before these pages in the cache is sent on its way first, once a second:
+// where the machine crashes, there would be holes. A file with too much of that goes
+// on in the cache.
 func (f *File) Write(b []byte) (written int, err error) {
 	if f.Stage == nil || len(b) < directLeast || f.noDirect {
 		return f.writeBuffered(b)
@@ -54,7 +58,7 @@ func (f *File) Write(b []byte) (written int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if end-f.sent > cachedMost {
+	if f.cached > cachedMost {
 		f.noDirect = true
 		return f.writeBuffered(b)
 	}
@@ -69,7 +73,6 @@ func (f *File) Write(b []byte) (written int, err error) {
 	if err != nil {
 		return written, err
 	}
-	f.sent = end + int64(n)
 	f.Stage.Written += uint64(n)
 	n, err = f.writeBuffered(b[written:])
 	return written + n, err
@@ -77,7 +80,7 @@ func (f *File) Write(b []byte) (written int, err error) {
 
 // Truncate changes the size of the file.
 func (f *File) Truncate(size int64) error {
-	f.sent, f.aside = min(f.sent, size), min(f.aside, size)
+	f.sent, f.cached, f.aside = min(f.sent, size), min(f.cached, size), min(f.aside, size)
 	return f.File.Truncate(size)
 }
 
@@ -86,6 +89,7 @@ func (f *File) writeBuffered(b []byte) (written int, err error) {
 	for part := range slices.Chunk(b, bufferedBytes) {
 		n, err := f.File.Write(part)
 		written += n
+		f.cached += int64(n)
 		if err != nil {
 			return written, err
 		}

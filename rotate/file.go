@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Owner is who a new file belongs to. The zero value leaves it to the system.
@@ -34,9 +35,11 @@ type File struct {
 	// to be found after a crash.
 	Ahead bool
 
-	noDirect bool  // they cannot, or no longer
-	sent     int64 // what stands before is not in the page cache alone
-	aside    int64 // up to here disk space may have been set aside; 0: none was
+	noDirect bool      // they cannot, or no longer
+	cached   int64     // bytes that were written into the page cache, and not sent on to the disk
+	sent     int64     // what stands before has been,
+	sentAt   time.Time // and when
+	aside    int64     // up to here disk space may have been set aside; 0: none was
 	name     string
 	rel      string // in a series: relative to its directory
 	remove   func() error

@@ -35,7 +35,7 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 		WindowBytes: capfile.WindowBytes(o.recorder.SlabBytes),
 		Section:     o.section(src),
 	}
-	f.Method, f.Slab, f.Packet = o.recorder.Method, o.recorder.SlabBytes, o.recorder.Snaplen
+	f.Method, f.Packet = o.recorder.Method, o.recorder.Snaplen
 	if f.Packet == 0 || f.Packet > tun.MaxPacket {
 		// A longer one, which only a capture file can hold, is the exception
 		// to limits on the size of files.

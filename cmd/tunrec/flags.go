@@ -131,8 +131,8 @@ func recordFlags() []cli.Flag {
 		&cli.StringFlag{Name: "ring-size", Category: groupPath, Value: humanize.IBytes(tun.DefaultRingBytes), Usage: "memory of the ring in the kernel, a power of two: `SIZE`"},
 		&cli.StringFlag{Name: "compress", Category: groupPath, Value: "zstd", Usage: "`METHOD`: zstd, zstd:fastest, zstd:default, zstd:better, zstd:best or none (zstd is zstd:fastest)"},
 		&cli.DurationFlag{Name: "flush", Category: groupPath, Value: recorder.DefaultFlush, Usage: "a packet is readable in the file after this `TIME` at the latest; 0: at once"},
-		&cli.StringFlag{Name: "slab-size", Category: groupPath, Value: "1MiB", Usage: "`SIZE` of a slab, 64KiB to 8MiB; each slab is compressed by itself"},
-		&cli.IntFlag{Name: "slabs", Category: groupPath, Value: recorder.DefaultSlabs, Usage: fmt.Sprintf("`NUMBER` of slabs. Packets never take more memory than slabs and compression buffers: %s by default", humanize.IBytes(uint64(recorder.Config{}.SlabMemory())))},
+		&cli.StringFlag{Name: "slab-size", Category: groupPath, DefaultText: "1MiB, without compression 2MiB", Usage: "`SIZE` of a slab, 64KiB to 8MiB; each slab is compressed by itself"},
+		&cli.IntFlag{Name: "slabs", Category: groupPath, DefaultText: "32, without compression 16", Usage: fmt.Sprintf("`NUMBER` of slabs. Packets never take more memory than slabs and compression buffers: %s by default", humanize.IBytes(uint64(recorder.Config{}.SlabMemory())))},
 		&cli.StringFlag{Name: "direct-io", Category: groupPath, Value: "auto", Usage: "`WHETHER` long writes go past the page cache: auto (Linux, where the file system can, and while the disk keeps up) or off"},
 		&cli.IntFlag{Name: "workers", Category: groupPath, Usage: "compress on `NUMBER` of threads", DefaultText: "one a processor"},
 
@@ -308,13 +308,20 @@ func (o *options) parseIngest(c *cli.Context) (err error) {
 }
 
 func (o *options) parseRecorder(c *cli.Context, m compression) error {
-	slab, err := humanize.ParseBytes(c.String("slab-size"))
-	if err != nil || slab < recorder.MinSlabBytes || slab > recorder.MaxSlabBytes {
-		return fmt.Errorf("--slab-size %q: has to be 64KiB to 8MiB", c.String("slab-size"))
+	slabs, slabBytes := recorder.DefaultSlabs(o.output.form)
+	if c.IsSet("slabs") {
+		slabs = c.Int("slabs")
+	}
+	if size := c.String("slab-size"); c.IsSet("slab-size") {
+		n, err := humanize.ParseBytes(size)
+		if err != nil || n < recorder.MinSlabBytes || n > recorder.MaxSlabBytes {
+			return fmt.Errorf("--slab-size %q: has to be 64KiB to 8MiB", size)
+		}
+		slabBytes = int(n)
 	}
 	o.recorder = recorder.Config{
 		Form: o.output.form, Method: m.method,
-		SlabBytes: int(slab), Slabs: c.Int("slabs"), Workers: c.Int("workers"),
+		SlabBytes: slabBytes, Slabs: slabs, Workers: c.Int("workers"),
 		FlushInterval: c.Duration("flush"),
 		Snaplen:       c.Int("s"), Count: c.Uint64("c"),
 		FilePackets: o.policy.Packets,
