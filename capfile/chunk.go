@@ -96,8 +96,9 @@ func (c *Chunk) Hash() {
 }
 
 // Compress compresses the chunk's content by method m into buf, which the
-// chunk keeps until it has been written; nil: into that of the time before, or
-// what LoadChunk has read it into. buf grows where EncodedCap was not kept to.
+// chunk keeps until it has been written; nil: into the memory of its encoded
+// form, by Compress or LoadChunk, which is lost. It grows where EncodedCap was not
+// kept to.
 func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	if buf == nil {
 		buf = slices.Grow(c.encoded[:0], MarkLen)
@@ -182,9 +183,9 @@ func appendRawBlock(b, content []byte, last bool) []byte {
 }
 
 // Split cuts the chunk after its first n packets, 0 < n < c.Packets, and
-// returns the rest. Both have to be made ready again, one after the other has been
-// written where Compress is to use the same memory. The counts of what was
-// lost before the chunk stay with its first part.
+// returns the rest. Both have to be made ready again; they share the memory of
+// the encoded form. The counts of what was lost before the chunk stay with its
+// first part.
 func (c *Chunk) Split(n uint32) (*Chunk, error) {
 	first, rest := Chunk{encoded: c.encoded[:0]}, Chunk{encoded: c.encoded[:0]}
 	first.Filtered, first.DroppedByQueue, first.Dropped = c.Filtered, c.DroppedByQueue, c.Dropped

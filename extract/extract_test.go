@@ -130,9 +130,9 @@ func TestFormats(t *testing.T) {
 // TestCutChunk: packets of a chunk that hardly became shorter are not compressed
 // again, unless a level was asked for or a filter took them; all others are.
 func TestCutChunk(t *testing.T) {
-	packets := run(0, 1000, begin, 1e6)
+	const n = 1500 // some 800 KiB
+	packets := run(0, 3*n, begin, 1e6)
 	o := Everything
-	o.From, o.To = packets[100].unixNano, packets[900].unixNano
 	all := func([]byte, int) bool { return true }
 	for _, test := range []struct {
 		from  making
@@ -149,19 +149,32 @@ func TestCutChunk(t *testing.T) {
 		{making{form: capfile.Stream}, nil, zstdFormat, capfile.Fastest},
 	} {
 		o.Match = test.match
-		_, file := extracted(t, []string{test.from.record(t, packets)}, test.to, o)
-		if got, _ := readBack(t, file, true); !slices.Equal(got, packets[100:900]) {
-			t.Fatalf("%+v: %d packets", test.from, len(got))
-		}
-		r, err := capfile.NewReader(bytes.NewReader(file), int64(len(file)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for e := range r.Chunks() {
-			if e.Method != test.want {
-				t.Errorf("%+v: a chunk by method %v, want %v", test.from, e.Method, test.want)
+		name := test.from.record(t, packets[:n], packets[n:2*n], packets[2*n:])
+		for _, r := range [][2]int{{100, 3*n - 100}, {1, 3*n - 1}, {n - 100, 2*n + 100}, {100, 200}} {
+			want := packets[r[0]:r[1]]
+			o.From, o.To = want[0].unixNano, packets[r[1]].unixNano
+			_, file := extracted(t, []string{name}, test.to, o)
+			if got, _ := readBack(t, file, true); !slices.Equal(got, want) {
+				t.Fatalf("%+v, %v: %d packets", test.from, r, len(got))
+			}
+			reader, err := capfile.NewReader(bytes.NewReader(file), int64(len(file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e := range reader.Chunks() {
+				if copied := e.Packets == n && test.to == zstdFormat; e.Method != test.want && !copied {
+					t.Errorf("%+v, %v: a chunk by method %v, want %v", test.from, r, e.Method, test.want)
+				}
 			}
 		}
+	}
+}
+
+// TestWeight: a piece weighs what it holds, however little of it is left.
+func TestWeight(t *testing.T) {
+	p := &piece{chunk: &capfile.Chunk{Content: make([]byte, 1000)}, memory: &memory{slab: make([]byte, 8<<20)}}
+	if got := p.weight(); got < 8<<20 {
+		t.Errorf("a piece in 8 MiB of memory weighs %d bytes", got)
 	}
 }
 

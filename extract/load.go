@@ -2,7 +2,6 @@ package extract
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -70,7 +69,7 @@ func (q *memoryPool) get() *memory {
 		return new(memory)
 	}
 	m := q.free[last]
-	q.free = slices.Delete(q.free, last, last+1)
+	q.free[last], q.free = nil, q.free[:last]
 	q.bytes -= m.len()
 	return m
 }
@@ -111,7 +110,7 @@ func (p *piece) free() {
 // weight is about how many bytes of memory the piece takes.
 func (p *piece) weight() int64 {
 	if p.chunk != nil {
-		return 2 * int64(len(p.chunk.Content))
+		return int64(p.holds() + max(cap(p.memory.encoded), len(p.chunk.Content)))
 	}
 	return int64(p.entry.StoredLen) + int64(p.entry.ContentLen)
 }

@@ -83,8 +83,8 @@ func (x *extraction) prepare(p *piece) *piece {
 		if p.dense && !o.format.Recompress {
 			m = capfile.Stored // to try again takes longer than much of a short extraction
 		}
-		if m != capfile.Stored || p.file == nil {
-			if room := capfile.EncodedCap(len(p.chunk.Content)); cap(p.memory.encoded) < room {
+		if room := capfile.EncodedCap(len(p.chunk.Content)); m != capfile.Stored || room > int(p.entry.StoredLen) {
+			if cap(p.memory.encoded) < room {
 				p.memory.encoded = make([]byte, 0, room)
 			}
 			buf = p.memory.encoded

@@ -133,16 +133,16 @@ type packer struct {
 
 	memory *memory
 	slab   []byte // the packets; nil: none yet
-	took   uint64 // what they took in their files
+	took   uint64 // bytes, see extraction.took
 	entry  capfile.Entry
 }
 
-// chunk takes a piece as it is, where that makes no small chunks. Like packet, it
-// returns false when it is enough.
+// chunk takes a piece as it is, where that makes no small chunks, as with a filter it
+// might do for each. Like packet, it returns false when it is enough.
 func (k *packer) chunk(p *piece) bool {
 	content := p.chunk.Content
 	fits := k.slab != nil && len(k.slab)+len(content) <= slabBytes
-	small := !p.whole && len(content) < slabBytes/2
+	small := !p.whole && (len(content) < slabBytes/2 || k.x.Match != nil)
 	if uint64(p.chunk.Packets) >= k.left || fits || k.x.format.repacks() || small {
 		for p.rest = content; len(p.rest) > 0; {
 			if !k.packet(p) {
@@ -201,8 +201,8 @@ func (k *packer) flush() bool {
 	return k.yield(p)
 }
 
-// took is about how many bytes a part of a piece took in its file where that was
-// compressed. With a filter it is not known: it may take those that do compress.
+// took is about how many bytes a part of a piece took in its file, if it was
+// compressed there. With a filter it is not known: it may take those that do compress.
 func (x *extraction) took(p *piece, contentLen int) uint64 {
 	e := &p.entry
 	if e.Method == capfile.Stored || x.Match != nil {

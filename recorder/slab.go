@@ -8,12 +8,12 @@ import (
 )
 
 // slab is a chunk on its way. It has one owner at a time: the reader fills it,
-// a worker compresses it, the writer writes it and puts it back.
+// a worker compresses it, if it is to be, the writer writes it and puts it back.
 type slab struct {
 	capfile.Chunk
 	memory  []byte        // what Content stands in: the slab's own, or that of pool.lender
 	encoded []byte        // the buffer that its compressed form stands in, on loan from pool.buffers
-	ready   chan struct{} // one token: the worker is done with it
+	ready   chan struct{} // one token: a worker has compressed it
 	err     error         // of compressing
 
 	cut   Reason    // the file ends behind this slab; "": it goes on

@@ -15,7 +15,7 @@ func (r *Recorder) write() error {
 	var counts capfile.Entry // of chunks that were not written
 	var end int64            // of the present file's time
 	grown := 0               // how many more slabs waited after the last write than before it
-	busy := 0                // writes since the writer last had to wait for a worker
+	busy := 0                // writes since the writer last had to wait, for a worker or for a slab
 	many := r.Slabs / 4
 	// So many may have been compressed, while one took long, that the writer need not
 	// wait for them although it is quick.
@@ -34,6 +34,9 @@ func (r *Recorder) write() error {
 			r.unwritten.Add(-1)
 		}
 		waiting := len(r.order)
+		if waiting == 0 {
+			busy = 0
+		}
 		behind := waiting >= many && (grown >= many || busy > atOnce)
 		unwritten := s.Entry
 		if failed == nil {

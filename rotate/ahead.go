@@ -17,6 +17,6 @@ func (f *File) setAside(n int) {
 	if err != nil || end < aheadFrom || end+int64(n) <= f.aside {
 		return
 	}
-	f.aside = end + int64(n) + aheadBytes
-	f.Ahead = allocate(f, end, f.aside-end) == nil // it may be a part of it else
+	f.aside = end + int64(n) + aheadBytes // or a part of that
+	f.Ahead = allocate(f, end, f.aside-end) == nil
 }

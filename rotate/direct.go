@@ -18,9 +18,9 @@ const (
 	// directAlign is what offset, length and memory of a direct write are multiples
 	// of: enough for any disk (open(2), O_DIRECT).
 	directAlign = 4096
-	// sendEvery is how often what the page cache has is sent to the disk, between
-	// direct writes. To send the end of each cost a tenth of recording.
-	sendEvery = time.Second
+	// sendAfter is how long after a direct write what the page cache has is sent to
+	// the disk. To send it before each cost a tenth of recording.
+	sendAfter = time.Second
 	// cachedMost is how much may be sent before a direct write: that may take as long
 	// as to write it.
 	cachedMost = 16 << 20
@@ -39,7 +39,9 @@ type Stage struct {
 func NewStage() *Stage {
 	m := make([]byte, 2*stageBytes)
 	offset := -uintptr(unsafe.Pointer(unsafe.SliceData(m))) & (stageBytes - 1)
-	return &Stage{memory: onePage(m[offset:][:stageBytes])}
+	s := &Stage{memory: m[offset:][:stageBytes]}
+	askHuge(s.memory)
+	return s
 }
 
 // Write appends b. With a Stage, whole pages of a long b are written past the page
@@ -47,7 +49,7 @@ func NewStage() *Stage {
 // the disk. That costs the processor less than to fill the cache with what nobody
 // reads, and leaves the cache to others.
 //
-// What stands before these pages in the cache is sent on its way first, once a second:
+// What stands before these pages in the cache is sent on its way within a second:
 // where the machine crashes, there would be holes. A file with too much of that goes
 // on in the cache.
 func (f *File) Write(b []byte) (written int, err error) {
@@ -58,7 +60,7 @@ func (f *File) Write(b []byte) (written int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if f.cached > cachedMost {
+	if f.cached.Load() > cachedMost {
 		f.noDirect = true
 		return f.writeBuffered(b)
 	}
@@ -66,21 +68,23 @@ func (f *File) Write(b []byte) (written int, err error) {
 	if written, err = f.writeBuffered(head); err != nil {
 		return written, err
 	}
-	end += int64(written)
 	pages := (len(b) - len(head)) &^ (directAlign - 1)
-	n, err := f.writeDirect(b[len(head):][:pages], end)
+	n, err := f.writeDirect(b[len(head):][:pages])
 	written += n
 	if err != nil {
 		return written, err
 	}
 	f.Stage.Written += uint64(n)
+	if n > 0 && !f.sending.Swap(true) {
+		time.AfterFunc(sendAfter, f.send)
+	}
 	n, err = f.writeBuffered(b[written:])
 	return written + n, err
 }
 
 // Truncate changes the size of the file.
 func (f *File) Truncate(size int64) error {
-	f.sent, f.cached, f.aside = min(f.sent, size), min(f.cached, size), min(f.aside, size)
+	f.aside = min(f.aside, size)
 	return f.File.Truncate(size)
 }
 
@@ -89,7 +93,7 @@ func (f *File) writeBuffered(b []byte) (written int, err error) {
 	for part := range slices.Chunk(b, bufferedBytes) {
 		n, err := f.File.Write(part)
 		written += n
-		f.cached += int64(n)
+		f.cached.Add(int64(n))
 		if err != nil {
 			return written, err
 		}

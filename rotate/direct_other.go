@@ -2,10 +2,12 @@
 
 package rotate
 
-func onePage(memory []byte) []byte { return memory }
+func askHuge([]byte) {}
+
+func (f *File) send() {}
 
 // writeDirect leaves all of it to the page cache.
-func (f *File) writeDirect([]byte, int64) (int, error) {
+func (f *File) writeDirect([]byte) (int, error) {
 	f.noDirect = true
 	return 0, nil
 }

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // Owner is who a new file belongs to. The zero value leaves it to the system.
@@ -30,16 +30,15 @@ type File struct {
 	*os.File
 	Stage *Stage // long writes go past the page cache by way of it, see Write; nil: none does
 	// Ahead: disk space is set aside ahead of what is written into the page cache,
-	// 16 MiB at a time, where the file system can do that. It costs less than to find
-	// it page by page. Close gives back what is left, so it is not for files that are
-	// to be found after a crash.
+	// 16 MiB at a time, where the file system can do that and has plenty. It costs less
+	// than to find it page by page. Close gives back what is left, so it is not for
+	// files that are to be found after a crash.
 	Ahead bool
 
-	noDirect bool      // they cannot, or no longer
-	cached   int64     // bytes that were written into the page cache, and not sent on to the disk
-	sent     int64     // what stands before has been,
-	sentAt   time.Time // and when
-	aside    int64     // up to here disk space may have been set aside; 0: none was
+	noDirect bool         // they cannot, or no longer
+	cached   atomic.Int64 // bytes that were written into the page cache, and not sent on to the disk
+	sending  atomic.Bool  // they will be, soon
+	aside    int64        // up to here disk space may have been set aside; 0: none was
 	name     string
 	rel      string // in a series: relative to its directory
 	remove   func() error

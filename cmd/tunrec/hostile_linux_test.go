@@ -31,6 +31,7 @@ func TestHostileMemory(t *testing.T) {
 		"verify":  {"verify", "-q"},
 		"repair":  {"repair", "-o", "out.pcapng"},
 		"slice":   {"slice", "-q", "--from", "-20s", "-o", "out.pcapng", "tcp", "or", "not", "tcp"},
+		"part":    {"slice", "-q", "--from", "-1000s", "--compress", "zstd:better", "-o", "out.pcapng"},
 		"cat":     {"cat", "-q"},
 		"convert": {"convert", "-q", "-o", "out.pcapng", "--frames"},
 	}
@@ -138,17 +139,26 @@ func writeFile(name string, write func(io.Writer) error) error {
 // and stays small on disk, as far as it can be.
 var hostileFiles = map[string]func(io.Writer) error{
 	"largest chunks": func(w io.Writer) error {
-		return writeChunks(w, capfile.Zstd, capfile.Fastest, 24, false)
+		return writeChunks(w, capfile.Zstd, capfile.Fastest, 24, 0)
 	},
 	"largest stored chunks": func(w io.Writer) error {
-		return writeChunks(w, capfile.Zstd, capfile.Stored, 4, true)
+		return writeChunks(w, capfile.Zstd, capfile.Stored, 4, capfile.MaxChunkLen)
 	},
 	"largest plain chunks": func(w io.Writer) error {
-		return writeChunks(w, capfile.Plain, capfile.Stored, 4, true)
+		return writeChunks(w, capfile.Plain, capfile.Stored, 4, capfile.MaxChunkLen)
+	},
+	"chunks with a part of any range": func(w io.Writer) error {
+		const part = capfile.MaxChunkLen / 20 // which is slow to compress
+		return writeStamped(w, capfile.Zstd, capfile.Fastest, 40, part, func(chunk, at int) int64 {
+			if at > part {
+				return 1e9
+			}
+			return 5000e9 + int64(chunk)*1e9
+		})
 	},
 	"index that claims 4 GiB": func(w io.Writer) error {
 		var b bytes.Buffer
-		if err := writeChunks(&b, capfile.Plain, capfile.Stored, 1, false); err != nil {
+		if err := writeChunks(&b, capfile.Plain, capfile.Stored, 1, 0); err != nil {
 			return err
 		}
 		binary.LittleEndian.PutUint32(b.Bytes()[b.Len()-4:], 0xfffffff0)
@@ -202,8 +212,14 @@ var hostileFiles = map[string]func(io.Writer) error{
 	},
 }
 
-// writeChunks writes a capture of the longest chunks there can be.
-func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks int, random bool) error {
+// writeChunks writes a capture of the longest chunks there can be, with so much that
+// compresses badly in each.
+func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks, noise int) error {
+	return writeStamped(w, form, m, chunks, noise, func(chunk, _ int) int64 { return int64(chunk+1) * 1e9 })
+}
+
+// writeStamped does so with packets of any time: of that at a byte of a chunk.
+func writeStamped(w io.Writer, form capfile.Form, m capfile.Method, chunks, noise int, stamp func(chunk, at int) int64) error {
 	out, err := capfile.NewWriter(growing{w}, capfile.Config{Form: form, WindowBytes: 8 << 20})
 	if err != nil {
 		return err
@@ -216,13 +232,13 @@ func writeChunks(w io.Writer, form capfile.Form, m capfile.Method, chunks int, r
 		for at+packet+pcapng.PacketOverhead <= len(c.Content) {
 			block := c.Content[at:]
 			block[pcapng.PacketHeaderLen] = 0x45
-			if random {
+			if at < noise {
 				r := rand.New(rand.NewPCG(uint64(at), uint64(i)))
 				for j := 20; j < packet; j += 8 {
-					binary.LittleEndian.PutUint64(block[pcapng.PacketHeaderLen+j:], r.Uint64())
+					binary.LittleEndian.PutUint64(block[pcapng.PacketHeaderLen+j:], r.Uint64()&0x0f0f0f0f0f0f0f0f)
 				}
 			}
-			stamp := int64(i+1) * 1e9
+			stamp := stamp(i, at)
 			at += pcapng.PutPacket(block, packet, packet, stamp)
 			c.Add(stamp, packet)
 		}
