@@ -55,18 +55,22 @@ func reading(size string) error {
 	}
 	ours, theirs := filepath.Join(dir, "ours.pcapng.zst"), filepath.Join(dir, "theirs.pcapng")
 	from, to := readingBegin+readingSeconds/2, readingBegin+readingSeconds/2+10
+	slice := []string{tunrec, "slice", "-q", "--from", fmt.Sprintf("@%d", from), "--to", fmt.Sprintf("@%d", to), capture, "-o", ours}
+	editcap := []string{"editcap", "-A", fmt.Sprint(from), "-B", fmt.Sprint(to), capture, theirs}
 	rows := []row[took]{}
 	jobs := []struct {
 		what string
-		cold bool // the capture is not in memory
+		cold bool // the capture is not in memory; else it has just done the same
 		argv []string
 	}{
 		{"what is in it", false, []string{tunrec, "info", capture}},
 		{"what is in it, cold", true, []string{tunrec, "info", capture}},
 		// Without the hashes over the file that capinfos makes if not told.
 		{"what is in it", false, []string{"capinfos", "-csduaeyizxk", capture}},
-		{"10 s of it", false, []string{tunrec, "slice", "-q", "--from", fmt.Sprintf("@%d", from), "--to", fmt.Sprintf("@%d", to), capture, "-o", ours}},
-		{"10 s of it", false, []string{"editcap", "-A", fmt.Sprint(from), "-B", fmt.Sprint(to), capture, theirs}},
+		{"10 s of it", false, slice},
+		{"10 s of it, cold", true, slice},
+		{"10 s of it", false, editcap},
+		{"10 s of it, cold", true, editcap},
 		{"all of it", false, []string{tunrec, "cat", "-q", capture}},
 		{"all of it", false, []string{"mergecap", "-w", "-", capture}},
 	}
@@ -79,8 +83,17 @@ func reading(size string) error {
 	}
 	for range readingRounds {
 		for i, j := range jobs {
-			os.Remove(ours) // tunrec overwrites nothing
-			m, err := takes(ctx, capture, j.cold, j.argv)
+			if j.cold {
+				err = forget(capture)
+			} else {
+				os.Remove(ours) // tunrec overwrites nothing
+				_, err = takes(ctx, j.argv)
+			}
+			if err != nil {
+				return err
+			}
+			os.Remove(ours)
+			m, err := takes(ctx, j.argv)
 			if err != nil {
 				return err
 			}
@@ -94,19 +107,17 @@ func reading(size string) error {
 	return nil
 }
 
-// takes runs a command and measures it.
-func takes(ctx context.Context, capture string, cold bool, argv []string) (took, error) {
-	f, err := os.Open(capture)
+// forget takes a file out of the page cache.
+func forget(name string) error {
+	f, err := os.Open(name)
 	if err != nil {
-		return took{}, err
+		return err
 	}
-	defer f.Close()
-	if cold {
-		err = errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
-		if err != nil {
-			return took{}, err
-		}
-	}
+	return errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close())
+}
+
+// takes runs a command and measures it.
+func takes(ctx context.Context, argv []string) (took, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) // prints to /dev/null
 	begun := time.Now()
 	if err := cmd.Run(); err != nil {

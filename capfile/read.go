@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"sync"
+	"syscall"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
@@ -95,6 +96,18 @@ func (r *Reader) between(from, to int64) iter.Seq2[Entry, error] {
 				}
 			}
 		}
+	}
+}
+
+// Prefetch asks the system to read the chunk that e describes ahead, and does not wait:
+// where it can be asked, and the file is one.
+func (r *Reader) Prefetch(e Entry) {
+	f, ok := r.f.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { prefetch(fd, int64(e.FileOffset), int64(e.StoredLen)) })
 	}
 }
 

@@ -75,9 +75,20 @@ func (x *extraction) chunks(f *File) iter.Seq[*piece] {
 	}
 }
 
+// prefetchBytes is how much of a file is asked for ahead of being read: the disk is to
+// have enough to do.
+const prefetchBytes = 8 << 20
+
+// placed is a chunk and the times that it stands for.
+type placed struct {
+	capfile.Entry
+	earliest, latest int64
+}
+
 // group goes through the chunks of a group, at being the time of what was before
 // it. It returns false when it is enough.
 func (x *extraction) group(f *File, r *reader, g capfile.Group, at int64, yield func(*piece) bool) bool {
+	var touched []placed
 	for e, err := range g.Chunks() {
 		if err != nil {
 			if !yield(&piece{file: f, err: err}) {
@@ -85,16 +96,25 @@ func (x *extraction) group(f *File, r *reader, g capfile.Group, at int64, yield 
 			}
 			continue
 		}
-		earliest, latest := at, at
+		p := placed{e, at, at}
 		if e.Packets > 0 {
-			earliest, latest = e.Earliest, e.Latest
+			p.earliest, p.latest = e.Earliest, e.Latest
 			at = max(at, e.Latest)
 		}
-		if !x.touches(earliest, latest) {
-			continue
+		if x.touches(p.earliest, p.latest) {
+			touched = append(touched, p)
 		}
+	}
+	next, ahead := 0, int64(0) // the first that was not asked for, and bytes of those that were
+	for _, p := range touched {
+		for ; next < len(touched) && ahead < prefetchBytes; next++ {
+			r.Prefetch(touched[next].Entry)
+			ahead += int64(touched[next].StoredLen)
+		}
+		stored := int64(p.StoredLen)
+		ahead -= stored
 		r.users.Add(1)
-		if !yield(&piece{file: f, reader: r, entry: e, earliest: earliest, latest: latest, read: int64(e.StoredLen)}) {
+		if !yield(&piece{file: f, reader: r, entry: p.Entry, earliest: p.earliest, latest: p.latest, read: stored}) {
 			return false
 		}
 	}

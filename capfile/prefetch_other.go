@@ -1,0 +1,5 @@
+//go:build !linux
+
+package capfile
+
+func prefetch(uintptr, int64, int64) {}
