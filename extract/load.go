@@ -115,8 +115,9 @@ func (p *piece) weight() int64 {
 	return int64(p.entry.StoredLen) + int64(p.entry.ContentLen)
 }
 
-// holds is how many bytes of memory the loaded piece holds.
-func (p *piece) holds() int { return p.memory.buffer.Len() + cap(p.memory.slab) }
+// holds is how many bytes of memory the loaded piece holds, without what it may be
+// compressed into.
+func (p *piece) holds() int { return p.memory.len() - cap(p.memory.encoded) }
 
 // load reads the piece's chunk and takes out the packets that are not asked
 // for.

@@ -21,8 +21,8 @@ const (
 	// sendAfter is how long after a direct write what the page cache has is sent to
 	// the disk. To send it before each cost a tenth of recording.
 	sendAfter = time.Second
-	// cachedMost is how much may be sent before a direct write: that may take as long
-	// as to write it.
+	// cachedMost is how much may stand in the page cache, not sent yet, before a direct
+	// write: so much may be a hole after a crash, and the disk has it to write as well.
 	cachedMost = 16 << 20
 	stageBytes = 2 << 20 // a huge page of most processors
 )
