@@ -64,7 +64,7 @@ func (s stream) send(ctx context.Context, d time.Duration) (load.Result, error) 
 		Random:           !s.zeros,
 	}
 	if s.singly {
-		c.Segments = 1
+		c.Segments, c.Jitter = 1, true
 	}
 	if s.perSecond != flood {
 		return load.Send(ctx, c)

@@ -18,19 +18,22 @@ const (
 	// publishBytes is how much is copied before the kernel is told that the space
 	// is free again, which takes a cache line from the sender each time.
 	publishBytes = 32 << 10
-	// minNap and maxNap bound how long the reader sleeps, while packets keep
-	// coming, without asking to be woken. A gigabyte a second fills about a
-	// sixteenth of the ring meanwhile.
-	minNap      = time.Millisecond
-	maxNap      = 4 * time.Millisecond
-	bytesPerNap = 16 << 20 // of ring, for each millisecond
+	// nap is how long packets may gather, while they keep coming, until the sender
+	// of one wakes the reader; so does the one that fills a part of the ring. A
+	// timer alone would go off while a sender is at work, too, and make it late
+	// for its stamp. It is for packets that have none behind them.
+	nap      = 20 * time.Millisecond
+	napTimer = 30 * time.Millisecond
+	napPart  = 16 // of the ring
+	// rawBytes in a nap are so many packets that the next nap is a rawPoll.
+	rawBytes = 512 << 10
 )
 
 // ring is the receiver that takes packets out of memory that an eBPF program
 // shares with us (ring_program_linux.go).
 //
-// While packets keep coming we look again after a nap; after a nap that brought
-// nothing we ask to be woken, and sleep.
+// While packets keep coming we have ourselves woken for many of them, and call
+// that a nap; after a nap that brought nothing we ask to be woken for the next.
 type ring struct {
 	poll  *poller
 	clock clock
@@ -48,7 +51,7 @@ type ring struct {
 	tail uint64 // as the kernel knows it; belongs to whoever calls giveBack
 	owed int    // bytes of records that were copied, and not yet given back
 
-	nap      time.Duration
+	stamp    uint64 // of the record taken last, by the clock of the program
 	busy     bool   // packets come more often than there would be naps
 	waitedAt uint64 // our position at the last wait
 	broken   error  // of the last wait
@@ -93,7 +96,6 @@ func (r *ring) makeMemory(size int) (err error) {
 		return err
 	}
 	r.data = r.shared[page:]
-	r.nap = min(max(minNap, time.Duration(size/bytesPerNap)*time.Millisecond), maxNap)
 	return nil
 }
 
@@ -159,14 +161,14 @@ func (r *ring) take() (block []byte, origLen int, unixNano int64, err error) {
 	place := r.at & (r.size - 1)
 	record := r.data[place:]
 	ne := binary.NativeEndian
-	stamp := int64(ne.Uint32(record[recordStamp:])) | int64(ne.Uint32(record[recordStamp+4:]))<<32
+	r.stamp = uint64(ne.Uint32(record[recordStamp:])) | uint64(ne.Uint32(record[recordStamp+4:]))<<32
 	origLen = int(ne.Uint32(record[recordLength:]))
 	length := (origLen + recordAround + recordAlign - 1) &^ (recordAlign - 1)
 	r.at += uint64(length)
 	if place+uint64(length) >= r.size {
-		return record[:length:length], origLen, r.clock.wall(stamp), nil
+		return record[:length:length], origLen, r.clock.wall(int64(r.stamp)), nil
 	}
-	return record[:length], origLen, r.clock.wall(stamp), nil
+	return record[:length], origLen, r.clock.wall(int64(r.stamp)), nil
 }
 
 // giveBack implements InPlace.GiveBack.
@@ -183,11 +185,13 @@ func (r *ring) ready() bool {
 	return r.at != r.end
 }
 
-// listen asks to be woken when a record is put at our position. What woke us
-// before is forgotten. The caller has to look once more before it sleeps.
-func (r *ring) listen() {
+// listen asks to be woken by a record that is stamped at that time (not 0) or
+// later, or by the one that completes so many bytes of them. What woke us before
+// is forgotten, and a record that is there already wakes nobody.
+func (r *ring) listen(from, bytes uint64) {
 	atomic.StoreUintptr(position(r.rung), atomic.LoadUintptr(position(r.bells)))
-	atomic.StoreUint64(r.word(wordSleep), 1)
+	atomic.StoreUint64(r.word(wordWakeHead), r.at+bytes)
+	atomic.StoreUint64(r.word(wordWakeTime), from)
 }
 
 // position is the unsigned long that a page of a BPF ring buffer begins with
@@ -198,28 +202,33 @@ func position(page []byte) *uintptr { return (*uintptr)(unsafe.Pointer(&page[0])
 // before it looks whether we sleep, and we say so before we look at the head.
 func (r *ring) wait(timeout time.Duration) error {
 	start := time.Now()
-	napping := r.busy && r.at != r.waitedAt
+	came := r.at - r.waitedAt
 	r.waitedAt = r.at
+	napping := r.busy && came > 0
 	for !r.ready() {
-		bell, left, poll := r.bell.FD(), timeout, unix.Poll
+		left, poll := timeout, unix.Poll
 		if timeout >= 0 {
 			left = max(0, timeout-time.Since(start))
 		}
 		last := left == 0
 		if napping {
-			bell, poll = -1, rawPoll
-			if left < 0 || left > r.nap {
-				left = r.nap
+			part := r.size / napPart
+			r.listen(r.stamp+uint64(nap), part)
+			if left < 0 || left > napTimer {
+				left = napTimer
+			}
+			if came >= min(rawBytes, part) {
+				poll = rawPoll
 			}
 		} else {
 			r.publish()
-			if r.listen(); r.ready() {
+			if r.listen(1, 0); r.ready() {
 				return nil
 			}
 		}
-		woken, err := r.poll.waitFor(bell, left, poll)
+		woken, err := r.poll.waitFor(r.bell.FD(), left, poll)
 		if r.ready() { // also of a device that is gone
-			r.busy = napping || time.Since(start) < r.nap
+			r.busy = napping || time.Since(start) < nap
 			return nil
 		}
 		if err != nil {

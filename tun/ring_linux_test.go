@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,11 +283,47 @@ func TestRingOfDeletedDeviceIsRead(t *testing.T) {
 	}
 }
 
+// A record wakes the reader once, from the time on that it has asked for, or
+// when there is as much as it has asked for.
+func TestWhatWakesTheReader(t *testing.T) {
+	const never = 1 << 62 // a time, and bytes
+	d, conn := upRing(t, 0)
+	r := d.rx.(*ring)
+	wakes := func(from, bytes uint64) (n int) {
+		t.Helper()
+		readAll(t, d, make([]byte, MaxPacket))
+		r.listen(from, bytes)
+		for range 2 {
+			before := atomic.LoadUintptr(position(r.bells))
+			send(t, conn, make([]byte, 100-udpHeaders)) // the kernel runs the program meanwhile
+			if atomic.LoadUintptr(position(r.bells)) != before {
+				n++
+			}
+		}
+		return n
+	}
+	if n := wakes(1, never); n != 1 {
+		t.Errorf("woken %d times, not once, by what is stamped after 1970", n)
+	}
+	const record = 100 + recordAround
+	for bytes, want := range map[uint64]int{1: 1, record: 1, 2 * record: 1, 2*record + 1: 0} {
+		if n := wakes(never, bytes); n != want {
+			t.Errorf("woken %d times, not %d, by %d bytes, of which %d were asked for", n, want, 2*record, bytes)
+		}
+	}
+	if n := wakes(r.stamp+uint64(time.Hour), never); n != 0 {
+		t.Errorf("woken %d times an hour too early", n)
+	}
+	if n := wakes(r.stamp+1, never); n != 1 {
+		t.Errorf("woken %d times, not once, by what is stamped later than the last", n)
+	}
+}
+
 // A packet comes in whatever the reader is just doing: reading, napping, about
 // to sleep, asleep. It hangs where a wake-up gets lost.
 func TestNoWakeUpIsLost(t *testing.T) {
-	const packets = 500
-	d, conn := upRing(t, MinRingBytes) // a small ring has the shortest naps
+	const packets = 200
+	d, conn := upRing(t, MinRingBytes)
 	got := make(chan struct{})
 	go func() {
 		for i := range packets {
@@ -294,7 +331,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 				_ = time.Now()
 			}
 			if i%50 == 0 {
-				<-time.After(3 * minNap) // mostly the reader is asleep then
+				<-time.After(3 * nap) // mostly the reader is asleep then
 			}
 			if _, err := conn.Write([]byte("packet")); err != nil {
 				t.Error(err)
@@ -332,7 +369,7 @@ func TestIdleReaderSleeps(t *testing.T) {
 		}
 		return u.Nvcsw, time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	const idle = 50 * maxNap
+	const idle = 25 * nap
 	sleeps, cpu := usage()
 	if err := d.Wait(idle); err != nil {
 		t.Fatal(err)

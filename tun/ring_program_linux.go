@@ -19,7 +19,8 @@ import (
 //	  16  u64  how many found no room
 //	  24  u64  the lock of those who put records there: 1 while it is held
 //	  64  u64  tail: the position that the reader is done up to
-//	 128  u64  1: the reader sleeps, and wants to be told of the next record
+//	 128  u64  0, or the time from which on a record wakes the reader, which sleeps
+//	 136  u64  the head that wakes it before that time
 //	page       the ring, and room for one record that begins at its end
 //
 // A record is in one piece, and as long as the packet's Enhanced Packet Block,
@@ -29,12 +30,13 @@ import (
 //	|         | stamp, | stamp, |        | length |        | packet, padded | 4 bytes |
 //	|         | low u32| high   |        | u32    |        | to 4 bytes     |         |
 const (
-	wordHead  = 0
-	wordPut   = 8
-	wordLost  = 16
-	wordLock  = 24
-	wordTail  = 64 // cache lines of their own: these the reader writes
-	wordSleep = 128
+	wordHead     = 0
+	wordPut      = 8
+	wordLost     = 16
+	wordLock     = 24
+	wordTail     = 64 // cache lines of their own: these the reader writes
+	wordWakeTime = 128
+	wordWakeHead = 136
 
 	recordStamp  = 8
 	recordLength = 20
@@ -97,8 +99,9 @@ func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinF
 		asm.Add.Imm(asm.R9, page),
 		asm.Add.Reg(asm.R9, asm.R7),
 
-		// the time, and the length
+		// the time, also at FP-16, and the length
 		stamp.Call(),
+		asm.StoreMem(asm.RFP, -16, asm.R0, asm.DWord),
 		asm.StoreMem(asm.R9, recordStamp, asm.R0, asm.Word),
 		asm.RSh.Imm(asm.R0, 32),
 		asm.StoreMem(asm.R9, recordStamp+4, asm.R0, asm.Word),
@@ -126,10 +129,15 @@ func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinF
 		asm.Mov.Imm(asm.R1, 0),
 		asm.StoreMem(asm.R7, wordLock, asm.R1, asm.DWord),
 
-		// wake a reader that sleeps, once
-		asm.LoadMem(asm.R2, asm.R7, wordSleep, asm.DWord),
+		// wake a reader that sleeps, once: is it time, or has so much come?
+		asm.LoadMem(asm.R2, asm.R7, wordWakeTime, asm.DWord),
 		asm.JEq.Imm(asm.R2, 0, "consume"),
-		exchange(asm.R7, wordSleep, asm.R1),
+		asm.LoadMem(asm.R3, asm.RFP, -16, asm.DWord),
+		asm.JGE.Reg(asm.R3, asm.R2, "wake"),
+		asm.LoadMem(asm.R2, asm.R7, wordWakeHead, asm.DWord),
+		asm.LoadMem(asm.R3, asm.RFP, -8, asm.DWord),
+		asm.JLT.Reg(asm.R3, asm.R2, "consume"),
+		exchange(asm.R7, wordWakeTime, asm.R1).WithSymbol("wake"),
 		asm.JEq.Imm(asm.R1, 0, "consume"),
 		asm.LoadMapPtr(asm.R1, bell.FD()),
 		asm.Mov.Reg(asm.R2, asm.RFP),

@@ -68,8 +68,9 @@ type Config struct {
 
 	// Ingest is how packets come from the kernel. IngestAuto, the zero value,
 	// takes a ring where that is possible; Device.IngestName tells. With a ring,
-	// and while packets keep coming, Wait holds on to a processor of the Go
-	// runtime: have one more of them (runtime.GOMAXPROCS).
+	// while packets keep coming, Wait lets them gather for up to 30 ms, and where
+	// they are many it holds on to a processor of the Go runtime: have one more
+	// of them (runtime.GOMAXPROCS).
 	Ingest IngestKind
 
 	// RingBytes is the size of the ring, in memory of the kernel: a power of two

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"time"
 	"unsafe"
@@ -17,6 +18,11 @@ func send(ctx context.Context, c Config) (r Result, err error) {
 	// The socket belongs to this thread's namespace, the CPU time to this thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
+	// The kernel has timers with slack go off together, and then what was due as
+	// well, such as the Go runtime's monitor, holds up a packet that has its stamp.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // ns
+	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)
 
 	fd, err := dial(c)
 	if err != nil {
@@ -127,14 +133,25 @@ func threadCPU() time.Duration {
 // burst that the rate does not ask for must not overflow the device's queue.
 const maxLag = 2 * time.Millisecond
 
+// maxSleep is how long the end of a context may go unseen.
+const maxSleep = 100 * time.Millisecond
+
+// sleep is no time.Sleep, nor a timer: with those another thread of this process
+// wakes up first, and wakes this one, right before a packet is stamped and sent.
+func sleep(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // a signal ends it early
+}
+
 // pacer spreads sends over time.
 type pacer struct {
-	gap  time.Duration // between two sends; 0: none
-	next time.Time     // when the next send is due
+	gap    time.Duration // between two sends; 0: none
+	jitter bool          // that is the mean
+	next   time.Time     // when the next send is due
 }
 
 func newPacer(c Config) *pacer {
-	p := &pacer{next: time.Now()}
+	p := &pacer{next: time.Now(), jitter: c.Jitter}
 	if c.PacketsPerSecond > 0 {
 		p.gap = time.Duration(c.Segments) * time.Second / time.Duration(c.PacketsPerSecond)
 	}
@@ -147,20 +164,26 @@ func (p *pacer) wait(ctx context.Context, limit int) (int, error) {
 		return limit, ctx.Err()
 	}
 	late := time.Since(p.next)
-	if late < 0 {
-		timer := time.NewTimer(-late)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-timer.C:
-			late = time.Since(p.next)
+	for ; late < 0; late = time.Since(p.next) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
 		}
+		sleep(min(-late, maxSleep))
 	}
 	if late > maxLag {
 		p.next, late = p.next.Add(late-maxLag), maxLag
 	}
 	due := min(1+int(late/p.gap), limit)
-	p.next = p.next.Add(time.Duration(due) * p.gap)
+	for range due {
+		p.next = p.next.Add(p.pause())
+	}
 	return due, ctx.Err()
+}
+
+// pause is the time between two sends.
+func (p *pacer) pause() time.Duration {
+	if !p.jitter {
+		return p.gap
+	}
+	return p.gap/2 + rand.N(p.gap)
 }

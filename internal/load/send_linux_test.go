@@ -95,6 +95,7 @@ func TestSendReachesDeviceInOrder(t *testing.T) {
 		"flood segments":  {Dst: addrPort("192.0.2.2:9"), Packets: 20_001, PayloadBytes: 1000, Segments: 64, Random: true},
 		"flood plain":     {Dst: addrPort("192.0.2.2:9"), Packets: 10_000},
 		"paced plain":     {Dst: addrPort("192.0.2.2:9"), Packets: 1_000, PayloadBytes: 1472, PacketsPerSecond: 10_000},
+		"paced unevenly":  {Dst: addrPort("192.0.2.2:9"), Packets: 1_000, PacketsPerSecond: 10_000, Jitter: true},
 		"IPv6 segments":   {Dst: addrPort("[2001:db8::2]:9"), Packets: 1_000, PayloadBytes: 1452, Segments: 45},
 		"fewer than send": {Dst: addrPort("192.0.2.2:9"), Packets: 3, Segments: 64},
 		"one":             {Dst: addrPort("192.0.2.2:9"), Packets: 1, Segments: 64},
@@ -144,6 +145,22 @@ func checkDelivery(t *testing.T, c Config) {
 		dev.Close()
 		r := <-done
 		t.Errorf("packets are missing: next number %d of %d, %d out of place", r.next, c.Packets, r.wrong)
+	}
+}
+
+func TestJitterKeepsTheRate(t *testing.T) {
+	const n, gap = 100_000, time.Millisecond
+	p := newPacer(Config{PacketsPerSecond: int(time.Second / gap), Segments: 1, Jitter: true})
+	var sum, least, most time.Duration = 0, gap, gap
+	for range n {
+		g := p.pause()
+		sum, least, most = sum+g, min(least, g), max(most, g)
+	}
+	if least < gap/2 || least > gap*51/100 || most > gap*3/2 || most < gap*149/100 {
+		t.Errorf("gaps of %v to %v", least, most)
+	}
+	if mean := sum / n; mean < gap*99/100 || mean > gap*101/100 { // ten standard deviations
+		t.Errorf("mean gap of %v, not %v", mean, gap)
 	}
 }
 
