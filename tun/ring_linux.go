@@ -242,11 +242,11 @@ func (r *ring) wait(timeout time.Duration) error {
 	return nil
 }
 
-// rawPoll is poll(2) behind the back of Go's scheduler, for a nap. A scheduler
-// that is told of every nap goes idle and gets busy again with it, and each time
-// its monitor looks around every 20 µs for a while: a fifth of the CPU time of a
-// whole recording. So a nap keeps a processor (GOMAXPROCS) to itself. The runtime
-// can still stop it: by a signal, after which the caller looks who wants it.
+// rawPoll is poll(2) behind the back of Go's scheduler, for a nap between many
+// packets. A scheduler that is told of it goes idle and gets busy again with it, and
+// each time its monitor looks around every 20 µs for a while: up to half of the CPU
+// time of a whole recording. So it keeps a processor (GOMAXPROCS) to itself. The
+// runtime can still stop it: by a signal, after which the caller looks who wants it.
 func rawPoll(fds []unix.PollFd, millis int) (int, error) {
 	timeout := unix.NsecToTimespec(int64(millis) * int64(time.Millisecond))
 	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
