@@ -15,12 +15,12 @@ const clockPoll = time.Second
 
 // left is how long the present file may still last, at most clockPoll at once;
 // not ok where no time ends it, or its end has been told already.
-func (rd *reader) left() (time.Duration, bool) {
+func (rd *reader) left(at time.Time) (time.Duration, bool) {
 	f := rd.Sink.Current()
 	if f.End == math.MaxInt64 || f.End == rd.ended || rd.Patient || rd.slab == nil {
 		return 0, false
 	}
-	now := time.Now().UnixNano()
+	now := at.UnixNano()
 	if now < f.Begin {
 		return 0, true // the clock was set back
 	}
@@ -28,9 +28,9 @@ func (rd *reader) left() (time.Duration, bool) {
 }
 
 // expire tells the sink that the present file's time is over.
-func (rd *reader) expire() {
+func (rd *reader) expire(now time.Time) {
 	f := rd.Sink.Current()
-	if rd.cut(ReasonTime, time.Now()) {
+	if rd.cut(ReasonTime, now) {
 		rd.ended = f.End
 	}
 }

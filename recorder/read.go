@@ -45,6 +45,8 @@ type reader struct {
 	scratch []byte    // takes packets that there is no slab for; made when first needed
 	since   time.Time // when the slab's first packet was waiting to be sealed, zero: not yet
 	drain   int       // packets that may still be read after a stop; <0: no stop yet
+	waiting int       // packets read since a flush or the end of a file was asked for
+	latest  int64     // time stamp of the last packet
 	ended   int64     // the End of a file whose end has been told to the sink
 
 	recorded   uint64 // packets put into slabs
@@ -69,11 +71,12 @@ func (r *Recorder) read() error {
 
 func (rd *reader) run() error {
 	for {
-		if q := rd.requests.Load(); q != 0 && rd.handle(q) {
+		requests := rd.requests.Load()
+		if requests != 0 && rd.handle(requests) {
 			return nil
 		}
 		if rd.pending.received >= publishEvery {
-			rd.keepTime()
+			rd.keepTime(time.Unix(0, rd.latest)) // others that wait may be no later
 		}
 		if rd.slab == nil {
 			rd.start(rd.take())
@@ -83,6 +86,9 @@ func (rd *reader) run() error {
 			continue // take has waited
 		}
 		n, origLen, unixNano, err := rd.next()
+		if origLen > 0 {
+			rd.latest = unixNano
+		}
 		switch {
 		case n > 0:
 			rd.accept(n, origLen, unixNano)
@@ -99,6 +105,7 @@ func (rd *reader) run() error {
 			return err
 		case rd.drain >= 0:
 			return nil // stopped, and the device holds nothing more
+		case rd.answer(requests):
 		default:
 			if err := rd.pause(); err != nil {
 				return err
@@ -112,12 +119,10 @@ func (rd *reader) handle(requests uint32) bool {
 	if requests&requestPing != 0 {
 		rd.requests.And(^requestPing)
 	}
-	// Where no slab is free to carry them, these stay requested.
-	if requests&requestFlush != 0 && rd.sendMarked(func(s *slab) { s.sync = true }) {
-		rd.requests.And(^requestFlush)
-	}
-	if requests&requestCut != 0 && rd.cut(ReasonSignal, time.Now()) {
-		rd.requests.And(^requestCut)
+	if requests&(requestFlush|requestCut) != 0 {
+		if rd.waiting++; rd.waiting > rd.DrainMax {
+			rd.answer(requests)
+		}
 	}
 	if requests&requestEnd != 0 {
 		return true
@@ -130,6 +135,24 @@ func (rd *reader) handle(requests uint32) bool {
 	}
 	rd.drain-- // one more packet will be read
 	return rd.drain < 0
+}
+
+// answer flushes or ends a file, where that was requested: once all has been read
+// that was there by then. It returns false where it did nothing: without a free
+// slab to carry it, a request stays.
+func (rd *reader) answer(requests uint32) (done bool) {
+	if requests&requestFlush != 0 && rd.sendMarked(func(s *slab) { s.sync = true }) {
+		rd.requests.And(^requestFlush)
+		done = true
+	}
+	if requests&requestCut != 0 && rd.cut(ReasonSignal, time.Now()) {
+		rd.requests.And(^requestCut)
+		done = true
+	}
+	if done {
+		rd.waiting = 0
+	}
+	return done
 }
 
 // next has the next packet stand where its block in the slab has it.
@@ -221,7 +244,7 @@ func (rd *reader) start(s *slab) {
 
 // pause waits for packets, where nothing is due.
 func (rd *reader) pause() error {
-	due := rd.keepTime()
+	due := rd.keepTime(time.Now())
 	if due == 0 {
 		return nil
 	}
@@ -231,9 +254,10 @@ func (rd *reader) pause() error {
 	return nil
 }
 
-// keepTime does what is due by now: it seals a slab that has waited long enough,
-// or ends a file. It returns 0 then, else how long nothing will be, <0: for ever.
-func (rd *reader) keepTime() (due time.Duration) {
+// keepTime does what is due: it seals a slab that has waited long enough, or ends
+// a file whose time is over, of which all packets before now have been read. It
+// returns 0 then, else how long nothing will be due, <0: for ever.
+func (rd *reader) keepTime(now time.Time) (due time.Duration) {
 	rd.publish()
 	rd.askForQueue()
 	due = -1
@@ -246,9 +270,9 @@ func (rd *reader) keepTime() (due time.Duration) {
 			return 0
 		}
 	}
-	if left, ok := rd.left(); ok {
+	if left, ok := rd.left(now); ok {
 		if left <= 0 {
-			rd.expire()
+			rd.expire(now)
 			return 0
 		}
 		if due < 0 || left < due {

@@ -28,6 +28,8 @@ type fakeSource struct {
 
 	stamps    []int64 // of the packets in turn, where set
 	wallClock bool    // the packets are stamped when they are read
+	gateAt    int     // after so many packets Next gives a token to gate, and waits for one
+	gate      chan struct{}
 
 	wake chan struct{}
 	idle chan struct{} // gets a token each time the reader waits
@@ -56,6 +58,10 @@ func (f *fakeSource) Next(dst []byte, keep func([]byte, int) bool) (n, origLen i
 	defer f.mu.Unlock()
 	if len(f.queue) == 0 {
 		return 0, 0, 0, f.end
+	}
+	if f.reads == f.gateAt && f.gate != nil {
+		f.gate <- struct{}{}
+		<-f.gate
 	}
 	p := f.queue[0]
 	f.queue = f.queue[1:]
@@ -325,6 +331,30 @@ func TestFlushOnRequest(t *testing.T) {
 	cancel()
 	if err := wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFlushHasWhatWaited: packets that the source had when a flush was asked for
+// are flushed, although they have yet to be read.
+func TestFlushHasWhatWaited(t *testing.T) {
+	const packets = 100
+	for drain, want := range map[int]uint32{packets: packets, packets / 2: 1 + packets/2 + 1, 0: 1 + 1} {
+		src, sink := newFakeSource(), newMemSink(t, capfile.Zstd)
+		src.gate, src.gateAt, sink.got = make(chan struct{}), 1, make(chan capfile.Entry, 10)
+		r := newRecorder(t, Config{Source: src, Sink: sink, FlushInterval: time.Hour, DrainMax: drain})
+		ctx, cancel := context.WithCancel(context.Background())
+		wait := run(t, r, ctx)
+		src.push(numbered(0, packets)...)
+		<-src.gate // the reader asks for the second packet
+		r.Flush()
+		src.gate <- struct{}{}
+		if e := <-sink.got; e.Packets != want {
+			t.Errorf("flushed chunk has %d packets, not %d, where the source holds %d", e.Packets, want, drain)
+		}
+		cancel()
+		if err := wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -280,6 +280,35 @@ func TestIntervalByTimeStamp(t *testing.T) {
 	}
 }
 
+// TestWaitingPacketsAreOfTheirTime: where the time of a file is over, packets that
+// wait to be read may be of it: more of them than others hear of at once.
+func TestWaitingPacketsAreOfTheirTime(t *testing.T) {
+	s := newSeries(t, rotate.Policy{Interval: time.Minute})
+	s.config.Patient, s.config.FlushInterval = false, time.Hour
+	s.config.SlabBytes = 1 << 20 // more than publishEvery packets
+	const packets = 10 * publishEvery
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local).UnixNano()
+	for i := range int64(packets) {
+		s.src.stamps = append(s.src.stamps, at+i)
+	}
+	sent := numbered(0, packets)
+	s.src.push(sent...)
+	s.src.finish(io.EOF)
+	s.src.gate, s.src.gateAt = make(chan struct{}), packets/2
+	_, wait := s.start(t, context.Background())
+	<-s.src.gate
+	s.waitFor(func(e any) bool { _, ok := e.(FileOpened); return ok })
+	s.src.gate <- struct{}{}
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	files := readSeries(t, s.dir)
+	checkPackets(t, joinPackets(files), sent)
+	if len(files) != 1 {
+		t.Errorf("%d files for packets of one interval", len(files))
+	}
+}
+
 func TestDurationByTimeStamp(t *testing.T) {
 	s := newSeries(t, rotate.Policy{Duration: 10 * time.Second})
 	for i := range int64(1000) { // ten a second

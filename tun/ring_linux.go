@@ -18,14 +18,14 @@ const (
 	// publishBytes is how much is copied before the kernel is told that the space
 	// is free again, which takes a cache line from the sender each time.
 	publishBytes = 32 << 10
-	// nap is how long packets may gather, while they keep coming, until the sender
-	// of one wakes the reader; so does the one that fills a part of the ring. A
-	// timer alone would go off while a sender is at work, too, and make it late
-	// for its stamp. It is for packets that have none behind them.
+	// nap is how long packets may gather while they keep coming: the first one
+	// stamped later wakes the reader, or the one that fills a napPart of the ring.
+	// napTimer is for packets that none follows. It is longer, so that it seldom
+	// goes off while a sender is at work, whose packet would be stamped late.
 	nap      = 20 * time.Millisecond
 	napTimer = 30 * time.Millisecond
-	napPart  = 16 // of the ring
-	// rawBytes in a nap are so many packets that the next nap is a rawPoll.
+	napPart  = 8
+	// rawBytes is how much a nap has to bring for the next to be a rawPoll.
 	rawBytes = 512 << 10
 )
 
@@ -52,7 +52,7 @@ type ring struct {
 	owed int    // bytes of records that were copied, and not yet given back
 
 	stamp    uint64 // of the record taken last, by the clock of the program
-	busy     bool   // packets come more often than there would be naps
+	busy     bool   // the last wait was a nap, or not longer than one
 	waitedAt uint64 // our position at the last wait
 	broken   error  // of the last wait
 }
@@ -187,7 +187,8 @@ func (r *ring) ready() bool {
 
 // listen asks to be woken by a record that is stamped at that time (not 0) or
 // later, or by the one that completes so many bytes of them. What woke us before
-// is forgotten, and a record that is there already wakes nobody.
+// is forgotten. A record that is there already wakes nobody: the caller has to look
+// once more before it sleeps.
 func (r *ring) listen(from, bytes uint64) {
 	atomic.StoreUintptr(position(r.rung), atomic.LoadUintptr(position(r.bells)))
 	atomic.StoreUint64(r.word(wordWakeHead), r.at+bytes)
@@ -213,7 +214,9 @@ func (r *ring) wait(timeout time.Duration) error {
 		last := left == 0
 		if napping {
 			part := r.size / napPart
-			r.listen(r.stamp+uint64(nap), part)
+			if r.listen(r.stamp+uint64(nap), part); r.ready() && r.end-r.at >= part {
+				return nil // a full ring would wake nobody
+			}
 			if left < 0 || left > napTimer {
 				left = napTimer
 			}
@@ -227,6 +230,7 @@ func (r *ring) wait(timeout time.Duration) error {
 			}
 		}
 		woken, err := r.poll.waitFor(r.bell.FD(), left, poll)
+		atomic.StoreUint64(r.word(wordWakeTime), 0)
 		if r.ready() { // also of a device that is gone
 			r.busy = napping || time.Since(start) < nap
 			return nil

@@ -314,24 +314,18 @@ func TestWhatWakesTheReader(t *testing.T) {
 	if n := wakes(r.stamp+uint64(time.Hour), never); n != 0 {
 		t.Errorf("woken %d times an hour too early", n)
 	}
-	if n := wakes(r.stamp+1, never); n != 1 {
-		t.Errorf("woken %d times, not once, by what is stamped later than the last", n)
-	}
 }
 
-// A packet comes in whatever the reader is just doing: reading, napping, about
-// to sleep, asleep. It hangs where a wake-up gets lost.
+// A packet comes in whatever the reader is just doing: reading, about to sleep,
+// asleep. It hangs where a wake-up gets lost. (A nap has a timer.)
 func TestNoWakeUpIsLost(t *testing.T) {
-	const packets = 200
+	const packets = 10_000
 	d, conn := upRing(t, MinRingBytes)
 	got := make(chan struct{})
 	go func() {
 		for i := range packets {
-			for range i % 100 * 10 { // a little later each time
-				_ = time.Now()
-			}
-			if i%50 == 0 {
-				<-time.After(3 * nap) // mostly the reader is asleep then
+			if i%200 == 0 {
+				<-time.After(time.Millisecond) // mostly the reader is asleep then
 			}
 			if _, err := conn.Write([]byte("packet")); err != nil {
 				t.Error(err)
@@ -340,8 +334,12 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		}
 	}()
 	dst := make([]byte, MaxPacket)
-	for range packets {
+	for i := range packets {
+		for range i % 200 * 10 { // a little later each time
+			_ = time.Now()
+		}
 		for readAll(t, d, dst) == 0 {
+			d.rx.(*ring).busy = false // no nap
 			if err := d.Wait(-1); err != nil {
 				t.Fatal(err)
 			}
@@ -375,6 +373,9 @@ func TestIdleReaderSleeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	sleepsAfter, cpuAfter := usage()
+	if readAll(t, d, dst) != 0 {
+		t.Fatal("a packet came, so this test shows nothing")
+	}
 	// A nap, a sleep, and what the Go runtime needs to get going again.
 	if n := sleepsAfter - sleeps; n > 10 {
 		t.Errorf("the thread was put to sleep %d times in one Wait", n)

@@ -129,7 +129,7 @@ func program(ring, bell *ebpf.Map, ringBytes int, page int32, stamp asm.BuiltinF
 		asm.Mov.Imm(asm.R1, 0),
 		asm.StoreMem(asm.R7, wordLock, asm.R1, asm.DWord),
 
-		// wake a reader that sleeps, once: is it time, or has so much come?
+		// wake a reader that sleeps, once: is it time, or has so much come? R1 = 0
 		asm.LoadMem(asm.R2, asm.R7, wordWakeTime, asm.DWord),
 		asm.JEq.Imm(asm.R2, 0, "consume"),
 		asm.LoadMem(asm.R3, asm.RFP, -16, asm.DWord),

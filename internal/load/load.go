@@ -38,7 +38,7 @@ type Config struct {
 	Packets          uint64 // how many; their numbers are 0 to Packets-1
 	PayloadBytes     int    // UDP payload of each; 0 means HeaderBytes
 	PacketsPerSecond int    // upper bound of the rate; 0 floods
-	Jitter           bool   // gaps of 0.5 to 1.5 of what the rate means, at random: nothing periodic keeps step
+	Jitter           bool   // gaps of 0.5 to 1.5 times the mean, at random: nothing periodic keeps step
 	Segments         int    // packets per send by UDP_SEGMENT, up to 128; 0 or 1: a system call per packet
 	Random           bool   // fill that no compressor shrinks, instead of zeros
 }

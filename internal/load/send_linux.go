@@ -19,8 +19,8 @@ func send(ctx context.Context, c Config) (r Result, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	// The kernel has timers with slack go off together, and then what was due as
-	// well, such as the Go runtime's monitor, holds up a packet that has its stamp.
+	// With slack, the kernel has timers go off together: what else is due then, such
+	// as the monitor of the Go runtime, delays a packet behind its stamp.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // ns
 	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)
 
@@ -146,7 +146,7 @@ func sleep(d time.Duration) {
 // pacer spreads sends over time.
 type pacer struct {
 	gap    time.Duration // between two sends; 0: none
-	jitter bool          // that is the mean
+	jitter bool          // gap is the mean
 	next   time.Time     // when the next send is due
 }
 

@@ -148,7 +148,7 @@ func checkDelivery(t *testing.T, c Config) {
 	}
 }
 
-func TestJitterKeepsTheRate(t *testing.T) {
+func TestJitteredGaps(t *testing.T) {
 	const n, gap = 100_000, time.Millisecond
 	p := newPacer(Config{PacketsPerSecond: int(time.Second / gap), Segments: 1, Jitter: true})
 	var sum, least, most time.Duration = 0, gap, gap
@@ -207,6 +207,16 @@ func TestSendEndsWithContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || r.Sent > 1 {
 			t.Errorf("rate %d: %+v, %v", rate, r, err)
 		}
+	}
+}
+
+func TestSleepEndsWithContext(t *testing.T) {
+	p := newPacer(Config{PacketsPerSecond: 1, Segments: 1})
+	p.next = p.next.Add(time.Hour)
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(time.Millisecond, cancel)
+	if _, err := p.wait(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }
 
