@@ -158,6 +158,19 @@ func (d *Device) Drops() (n uint64, exact bool, err error) {
 	return n, exact, nil
 }
 
+// Arrived returns how many packets have been put where Next takes them from, where
+// the system says so (a ring); else 0. What has arrived and was not returned by Next
+// waits there.
+func (d *Device) Arrived() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, ok := d.drops.(interface{ arrived() uint64 })
+	if !ok {
+		return 0
+	}
+	return r.arrived()
+}
+
 // Settle waits until the device has been given what senders have already handed
 // to the kernel, limit at the most. Before the last packets are read, that is
 // what makes sure of them: where several senders meet, packets may wait in its
