@@ -93,7 +93,7 @@ func extcap(c *cli.Context) error {
 		// What is printed to standard output is what is wrong.
 		_, err := filter.Compile(c.String("extcap-capture-filter"), filter.Options{Direction: filter.DirectionOut})
 		if err != nil {
-			fmt.Println(err)
+			fmt.Println(harmless(err.Error()))
 		}
 	default:
 		printExtcapHelp()
