@@ -137,7 +137,9 @@ func extcapCapture(c *cli.Context) error {
 // device.
 func capabilityHint() string {
 	if runtime.GOOS == "linux" {
-		return "sudo setcap cap_net_admin,cap_bpf=ep " + executable() + " lets everyone who may run it record"
+		file := shellWord(executable())
+		return "sudo groupadd -f tunrec && sudo chown root:tunrec " + file + " && sudo chmod 750 " + file +
+			" && sudo setcap cap_net_admin,cap_bpf=ep " + file + " lets the members of the group tunrec record into devices of their own"
 	}
 	return "start Wireshark by sudo, or pipe: sudo tunrec -o - | wireshark -k -i -"
 }

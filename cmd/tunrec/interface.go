@@ -95,6 +95,9 @@ func (o *options) inNamespace(f func() error) error {
 func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
 	err = o.inNamespace(func() error {
 		if _, err := net.InterfaceByName(o.device.Name); err == nil {
+			if isLent() {
+				return errLent(fmt.Errorf("-i %s: it exists already, and is somebody's", o.device.Name))
+			}
 			d, err = o.attachDevice()
 			return err
 		}
@@ -151,6 +154,9 @@ func (o *options) checkNet(ui *ui) error {
 			ui.say("%s, so the device gets %s", skipped, pair)
 		}
 		o.net.Addrs = []netconf.Addr{pair}
+	}
+	if err := o.checkLentNet(); err != nil {
+		return err
 	}
 	var lifelines []netconf.Lifeline
 	if o.netns == "" { // who works on the machine does so from outside the others
