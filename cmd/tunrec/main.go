@@ -20,6 +20,7 @@ const (
 
 func main() {
 	closeInherited(os.Args)
+	checkTimeZone()
 	os.Exit(run(os.Args))
 }
 
