@@ -18,7 +18,8 @@ func TestNumberedNames(t *testing.T) {
 	}{
 		{0, false, "capture_00001_20261122161200.pcapng.zst"},
 		{99998, false, "capture_99999_20261122161200.pcapng.zst"},
-		{99999, false, "capture_100000_20261122161200.pcapng.zst"},
+		{99999, false, "capture_00001_20261122161200.pcapng.zst"},
+		{4000000000, false, "capture_00001_20261122161200.pcapng.zst"}, // of an earlier version
 		{0, true, "capture_20261122161200_00001.pcapng.zst"},
 	} {
 		n.timeFirst = c.timeFirst
@@ -26,10 +27,10 @@ func TestNumberedNames(t *testing.T) {
 		if got != c.want {
 			t.Errorf("after %d: %s, want %s", c.last, got, c.want)
 		}
-		if n.number(got) != c.last+1 {
-			t.Errorf("%s has number %d", got, n.number(got))
+		if want := (c.last + 1) % 100000; c.last < 99999 && n.number(got) != want {
+			t.Errorf("%s has number %d, want %d", got, n.number(got), want)
 		}
-		if c.last < 99999 && !c.timeFirst && !fileSet.MatchString(got) {
+		if !c.timeFirst && !fileSet.MatchString(got) {
 			t.Errorf("%s is in no file set", got)
 		}
 	}
