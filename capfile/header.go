@@ -17,6 +17,9 @@ const application = "tunrec"
 // Block together: they hold seven strings of up to 64 KiB.
 const maxHeaderLen = 1 << 20
 
+// usualHeaderLen is what most headers are shorter than.
+const usualHeaderLen = 4 << 10
+
 // if_tsresol of the Interface Description Block, and its value for nanoseconds
 // (draft-ietf-opsawg-pcapng §4.2).
 const (
@@ -55,9 +58,8 @@ type readAhead struct {
 }
 
 func (r *readAhead) ReadAt(b []byte, at int64) (int, error) {
-	const usual = 4 << 10 // bytes
 	if r.first == nil {
-		buf := make([]byte, usual)
+		buf := make([]byte, usualHeaderLen)
 		n, err := r.f.ReadAt(buf, 0)
 		r.first, r.err = buf[:n], err
 	}
@@ -90,7 +92,7 @@ func readHeader(f io.ReaderAt) (header, error) {
 		return h, err
 	}
 	if h.form == Plain {
-		s := pcapng.NewScanner(io.NewSectionReader(f, 0, maxHeaderLen))
+		s := pcapng.NewScannerSize(io.NewSectionReader(f, 0, maxHeaderLen), usualHeaderLen)
 		err := h.parse(s)
 		h.end = nextOffset(s)
 		err = headerError(err, s.Offset())
@@ -112,7 +114,7 @@ func readHeader(f io.ReaderAt) (header, error) {
 		return h, fmt.Errorf("%w: another kind of zstd frame", ErrForeign)
 	}
 	raw := &rawBlocks{f: f, at: zstdHeaderLen}
-	s := pcapng.NewScanner(io.LimitReader(raw, maxHeaderLen))
+	s := pcapng.NewScannerSize(io.LimitReader(raw, maxHeaderLen), usualHeaderLen)
 	err = h.parse(s)
 	h.end = raw.at
 	if err == nil && (raw.left > 0 || raw.total != nextOffset(s)) {

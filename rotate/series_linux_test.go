@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 		err = childPrepare(dir)
 	case "drop":
 		err = childDrop(dir)
+	case "make":
+		err = childMake(dir)
 	case "hook":
 		err = childHook()
 	}
