@@ -45,7 +45,7 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 	f.File = file
 	sink, err := recorder.NewFileSink(*f)
 	if err != nil {
-		return nil, createError(errors.Join(err, file.Discard()), name)
+		return nil, sinkError(errors.Join(err, file.Discard()), name)
 	}
 	return &openedOutput{sink, name, file.Discard, nothing}, nil
 }
@@ -103,9 +103,21 @@ func (o *options) newSeries(iface string, ui *ui) (*recorder.FileSink, rotate.Co
 	o.files.Series = series
 	sink, err := recorder.NewFileSink(o.files)
 	if err != nil {
-		return nil, config, createError(errors.Join(err, series.Close()), config.Name)
+		return nil, config, sinkError(errors.Join(err, series.Close()), config.Name)
 	}
 	return sink, config, nil
+}
+
+// sinkError tells wrong usage, and a name that was taken a moment ago, from other errors
+// of a sink.
+func sinkError(err error, name string) error {
+	switch {
+	case errors.Is(err, recorder.ErrTooSmall):
+		return usageError(err, "")
+	case errors.Is(err, fs.ErrExist):
+		return createError(err, name)
+	}
+	return err
 }
 
 func (o *options) seriesConfig(iface string, ui *ui) rotate.Config {
@@ -179,7 +191,7 @@ func (o *options) printRemovals(ui *ui) error {
 func createError(err error, name string) error {
 	dir := filepath.Dir(name)
 	switch {
-	case errors.Is(err, recorder.ErrTooSmall) || errors.Is(err, rotate.ErrCannotHold):
+	case errors.Is(err, rotate.ErrCannotHold):
 		return usageError(err, "")
 	case errors.Is(err, fs.ErrExist):
 		return hinted(fmt.Errorf("%s exists already", name), "choose another -o, or --force to overwrite it")
