@@ -66,7 +66,7 @@ func TestHarmedFile(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s := newSeries(t, rotate.Policy{Duration: time.Hour})
+			s := newSeries(t, rotate.Policy{FileBytes: 1 << 30})
 			s.config.Patient, s.config.FlushInterval = false, time.Millisecond
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
