@@ -91,15 +91,25 @@ func (p *poller) wake() {
 	_, _ = unix.Write(p.stopW, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes 8 bytes
 }
 
+// closeDevice closes the descriptor of the device; wait must not be running, nor be
+// called again.
+func (p *poller) closeDevice() (err error) {
+	if p.fd >= 0 {
+		err = unix.Close(p.fd)
+	}
+	p.fd = -1
+	return err
+}
+
 // close closes everything; wait must not be running.
 func (p *poller) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := unix.Close(p.fd)
+	err := p.closeDevice()
 	if p.stopR != p.stopW {
 		err = errors.Join(err, unix.Close(p.stopR))
 	}
 	err = errors.Join(err, unix.Close(p.stopW))
-	p.fd, p.stopR, p.stopW = -1, -1, -1
+	p.stopR, p.stopW = -1, -1
 	return err
 }

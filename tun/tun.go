@@ -19,7 +19,9 @@
 //	             ring_program_*.go puts them there, clock_*.go makes their time
 //	poll.go      waiting for a packet or, by stop_*.go, for Wake
 //	attach_*.go  using a device that exists
-//	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's
+//	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's,
+//	             watch_*.go hears what makes the count of Linux a lower bound
+//	gate_*.go    letting nothing more in, at the end
 package tun
 
 import (
@@ -77,6 +79,11 @@ type Config struct {
 	// from MinRingBytes to MaxRingBytes. A packet takes 32 bytes more than its
 	// length, rounded up to 4. 0: DefaultRingBytes.
 	RingBytes int
+
+	// Notice is told once why the count of Drops is only a lower bound from now on, in
+	// a phrase that can stand after "because": on Linux, when something was done to
+	// the device that has the kernel throw packets away uncounted. Drops calls it.
+	Notice func(why string)
 
 	// PendingPackets is, on macOS, how many packets wait in the socket
 	// (UTUN_OPT_MAX_PENDING_PACKETS in if_utun.h). Where the system does not

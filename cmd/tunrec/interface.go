@@ -93,6 +93,7 @@ func (o *options) inNamespace(f func() error) error {
 // openDevice makes the device, once it is known that what it is to have takes
 // nothing from the machine.
 func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
+	o.device.Notice = func(why string) { ui.inexact(d.Name(), why) }
 	err = o.inNamespace(func() error {
 		if _, err := net.InterfaceByName(o.device.Name); err == nil {
 			d, err = o.attachDevice()

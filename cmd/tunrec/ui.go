@@ -261,7 +261,7 @@ func openNames(name string, owner rotate.Owner) (*os.File, error) {
 
 // counts prints counts while the recording goes on (SIGUSR1, SIGINFO).
 func (u *ui) counts(s recorder.Stats) {
-	u.events.counts("counts", s)
+	u.events.counts(s)
 	u.print("%s received, %s recorded, %s dropped", packets(s.Received), count(s.Recorded), count(s.Lost()))
 }
 
@@ -321,6 +321,12 @@ func (u *ui) rewrite(text string) {
 	u.line = true
 }
 
+// inexact says why the kernel's count of drops is a lower bound from now on.
+func (u *ui) inexact(device, why string) {
+	u.events.print("drops_inexact", fields{"interface": device, "reason": why})
+	u.say("device %s: %s, so the kernel may have lost packets that it does not count: it has dropped at least as many as the counts say", device, why)
+}
+
 // aborted says that a second signal has ended the recording.
 func (u *ui) aborted(s os.Signal) {
 	u.say("%v again: ended at once; the file has what was flushed, but no index", s)
@@ -329,7 +335,7 @@ func (u *ui) aborted(s os.Signal) {
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
 func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
-	u.events.counts("stopped", s)
+	u.events.stopped(s, src.afterStop())
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "
@@ -343,6 +349,9 @@ func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Dura
 	}
 	if s.AfterLimit > 0 {
 		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
+	}
+	if n := src.afterStop(); n > 0 {
+		lines = append(lines, packets(n)+" came after the stop, before the device was gone")
 	}
 	if skipped := src.skipped(); skipped != "" {
 		lines = append(lines, skipped)
