@@ -233,13 +233,17 @@ func testDown(t *testing.T, kind IngestKind) {
 	}
 }
 
-// A capture without IPv6 is to hold what was sent into the device, and nothing
-// of what the kernel says by itself.
+// A capture is to hold what was sent into the device, and nothing of what the kernel
+// says by itself: with IPv6 addresses, even a link-local one, too.
 func TestKernelKeepsQuiet(t *testing.T) {
 	newNamespace(t)
 	quiet := openTest(t, Config{})
 	bringUp(t, quiet, 1500)
-	chatty := openTest(t, Config{IPv6: true})
+	for _, addr := range []string{"fd00::1/64", "2001:db8::1/128", "fe80::1/64"} {
+		ip(t, "addr add "+addr+" nodad dev "+quiet.Name())
+	}
+	ip(t, "tuntap add chatty mode tun") // one that is used as it is
+	chatty := openTest(t, Config{Name: "chatty", Attach: true})
 	if err := netlink.LinkSetUp(linkOf(t, chatty)); err != nil {
 		t.Fatal(err)
 	}

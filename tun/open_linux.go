@@ -81,12 +81,8 @@ func (d *Device) setUp(nl *netlink.Handle, c Config) error {
 	if err := nl.LinkSetTxQLen(link, c.QueueLen); err != nil {
 		return fmt.Errorf("queue of %d packets: %w", c.QueueLen, err)
 	}
-	if !c.IPv6 {
-		err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
-		// A kernel without IPv6 has nothing to say by itself.
-		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
-			return fmt.Errorf("address generation mode: %w", err)
-		}
+	if err := keepQuiet(nl, link); err != nil {
+		return err
 	}
 	ring, err := d.chooseRing(c)
 	if err != nil {
@@ -96,6 +92,23 @@ func (d *Device) setUp(nl *netlink.Handle, c Config) error {
 		return d.setUpRead(nl, link, c)
 	}
 	return d.setUpRing(nl, link, ring, c)
+}
+
+// keepQuiet has the kernel send nothing of its own accord into the device. Without a
+// link-local address it has no reason to; a link-local address of somebody's own
+// making would have it solicit routers. Where /proc/sys cannot be written, as in
+// many containers, only that remains. MLD and neighbour discovery need no more: a
+// tun device is IFF_NOARP.
+func keepQuiet(nl *netlink.Handle, link netlink.Link) error {
+	err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
+	if errors.Is(err, unix.EAFNOSUPPORT) { // a kernel without IPv6
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("address generation mode: %w", err)
+	}
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/router_solicitations", []byte("0"), 0)
+	return nil
 }
 
 // chooseRing makes the ring where one is wanted and the system allows it.

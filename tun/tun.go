@@ -47,7 +47,10 @@ const (
 )
 
 // Config says what device to make. The zero value is a device whose name the
-// system chooses, for IPv4, with the default queue.
+// system chooses, with the default queue.
+//
+// On Linux, the kernel says nothing by itself on a new device: it gets no link-local
+// address (IFLA_INET6_ADDR_GEN_MODE), and solicits no routers should it be given one.
 type Config struct {
 	// Name of the new device, as ValidName takes it; "" lets the system choose.
 	Name string
@@ -57,11 +60,6 @@ type Config struct {
 	// up, and stays when it is closed. Device.Attached tells. Where there is
 	// none, a new one is made.
 	Attach bool
-
-	// IPv6 leaves the kernel's own IPv6 configuration of the device as it is.
-	// Without it, on Linux, the kernel gives the device no link-local address,
-	// and so sends no router solicitations into it (IFLA_INET6_ADDR_GEN_MODE).
-	IPv6 bool
 
 	// QueueLen is, on Linux, how many packets wait for the reader before the
 	// kernel drops (and counts) the next one: txqueuelen. With a ring, it is how

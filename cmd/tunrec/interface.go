@@ -75,11 +75,7 @@ func (o *options) parseNet(c *cli.Context) error {
 	case (c.IsSet("metric") || c.IsSet("table")) && len(o.net.Routes) == 0:
 		return errors.New("--metric and --table are about routes: they need --route")
 	}
-	if err := o.net.Validate(); err != nil {
-		return err
-	}
-	o.device.IPv6 = o.net.IPv6()
-	return nil
+	return o.net.Validate()
 }
 
 // inNamespace runs f where the device is to be.
