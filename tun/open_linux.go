@@ -94,11 +94,12 @@ func (d *Device) setUp(nl *netlink.Handle, c Config) error {
 	return d.setUpRing(nl, link, ring, c)
 }
 
-// keepQuiet has the kernel send nothing of its own accord into the device. Without a
-// link-local address it has no reason to; a link-local address of somebody's own
-// making would have it solicit routers. Where /proc/sys cannot be written, as in
-// many containers, only that remains. MLD and neighbour discovery need no more: a
-// tun device is IFF_NOARP.
+// keepQuiet has the kernel send nothing of its own accord into the device: no router
+// solicitations, which it has no reason for without a link-local address, but would
+// find one in an address of somebody's own making; and where the machine forwards
+// IPv6, no reports (MLD) that the device belongs to the group of all routers. A tun
+// device is IFF_NOARP, so nothing else comes. Where /proc/sys cannot be written, as
+// in many containers, what needs it is left out.
 func keepQuiet(nl *netlink.Handle, link netlink.Link) error {
 	err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
 	if errors.Is(err, unix.EAFNOSUPPORT) { // a kernel without IPv6
@@ -107,7 +108,9 @@ func keepQuiet(nl *netlink.Handle, link netlink.Link) error {
 	if err != nil {
 		return fmt.Errorf("address generation mode: %w", err)
 	}
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/router_solicitations", []byte("0"), 0)
+	for _, name := range []string{"forwarding", "router_solicitations"} { // of this device alone
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/"+name, []byte("0"), 0)
+	}
 	return nil
 }
 

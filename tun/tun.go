@@ -50,7 +50,8 @@ const (
 // system chooses, with the default queue.
 //
 // On Linux, the kernel says nothing by itself on a new device: it gets no link-local
-// address (IFLA_INET6_ADDR_GEN_MODE), and solicits no routers should it be given one.
+// address (IFLA_INET6_ADDR_GEN_MODE), solicits no routers should it be given one, and
+// is no router's device to MLD where the machine forwards.
 type Config struct {
 	// Name of the new device, as ValidName takes it; "" lets the system choose.
 	Name string
