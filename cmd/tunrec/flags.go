@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,17 @@ func recordFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "q", Aliases: []string{"quiet"}, Category: groupMisc, Usage: "print errors only", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Category: groupMisc, Usage: "print more about the recording", DisableDefaultText: true},
 	}
+}
+
+// wayFlags are those of record that say what comes to the device.
+func wayFlags() (flags []cli.Flag) {
+	names := []string{"i", "addr", "route", "exclude", "metric", "table", "netns", "mtu", "filter-dialect", "resolve"}
+	for _, f := range recordFlags() {
+		if slices.Contains(names, f.Names()[0]) {
+			flags = append(flags, f)
+		}
+	}
+	return flags
 }
 
 // mtuText says what the device gets without --mtu.

@@ -149,11 +149,7 @@ func (o *options) checkNet(ui *ui) error {
 		}
 		o.net.Addrs = []netconf.Addr{pair}
 	}
-	var lifelines []netconf.Lifeline
-	if o.netns == "" { // who works on the machine does so from outside the others
-		lifelines = netconf.Lifelines()
-	}
-	err := netconf.Check(o.net, lifelines)
+	err := netconf.Check(o.net, o.lifelines())
 	switch {
 	case err == nil:
 		return nil
@@ -164,6 +160,15 @@ func (o *options) checkNet(ui *ui) error {
 	}
 	ui.say("%s: --force-config goes on", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return nil
+}
+
+// lifelines are none of another namespace's: who works on the machine does so from
+// outside it.
+func (o *options) lifelines() []netconf.Lifeline {
+	if o.netns != "" {
+		return nil
+	}
+	return netconf.Lifelines()
 }
 
 // configure gives a device of our own its addresses and routes.
