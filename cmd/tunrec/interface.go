@@ -171,11 +171,23 @@ func (o *options) lifelines() []netconf.Lifeline {
 	return netconf.Lifelines()
 }
 
-// configure gives a device of our own its addresses and routes.
-func (o *options) configure(src *source) error {
+// configure gives a device of our own its addresses and routes. What it makes of other
+// hosts' packets is only told on demand: mostly a machine's own are recorded.
+func (o *options) configure(src *source, ui *ui) error {
 	if o.noConfig || src.device.Attached() {
 		return nil
 	}
 	src.addrs = o.net.Addrs
-	return o.inNamespace(func() error { return netconf.Apply(src.name, o.net) })
+	return o.inNamespace(func() error {
+		if err := netconf.Apply(src.name, o.net); err != nil || !ui.verbose || len(o.net.Routes) == 0 {
+			return err
+		}
+		found, _, _ := netconf.Examine(src.name, o.net) // a hint less is no reason not to record
+		for _, f := range found {
+			if f.Topic == netconf.TopicForwarding {
+				ui.say("%s: %s", f.Text, f.Mend)
+			}
+		}
+		return nil
+	})
 }

@@ -52,7 +52,7 @@ func record(c *cli.Context) error {
 	o.recorder.Sink = out.sink
 	rec, err := recorder.New(o.recorder)
 	if err == nil && src.device != nil {
-		err = o.configure(src)
+		err = o.configure(src, ui)
 	}
 	if err == nil {
 		err = o.dropPrivileges(ui)
