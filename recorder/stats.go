@@ -12,10 +12,11 @@ import (
 //	Received = Recorded + Filtered + DroppedByQueue + DroppedNoSlab + DroppedByWrite
 //
 // and the Interface Statistics Blocks of all files that were written add up to the
-// same (isb_ifrecv; draft-ietf-opsawg-pcapng §4.6). Before that, the packets in
-// slabs under way are missing on the right side.
+// same (isb_ifrecv; draft-ietf-opsawg-pcapng §4.6). Before that, InMemory is what is
+// missing on the right side.
 type Stats struct {
 	Received  uint64 // that came to the source, lost ones too
+	InMemory  uint64 // received, or waiting in the source, and not yet in the file
 	Filtered  uint64 // rejected by the capture filter
 	Truncated uint64 // cut to the snaplen
 
@@ -70,9 +71,18 @@ func (r *Recorder) Stats() Stats {
 		ContentBytes:   c.contentBytes.Load(),
 		StoredBytes:    r.Sink.Bytes(),
 	}
-	s.Received = c.received.Load() - s.AfterLimit - filtered - noSlab + s.DroppedByQueue
+	delivered := c.received.Load() - s.AfterLimit - filtered - noSlab
+	s.Received = delivered + s.DroppedByQueue
 	for i := range s.Chunks {
 		s.Chunks[i] = c.chunks[i].Load()
+	}
+	came := delivered
+	if source, ok := r.Source.(interface{ Arrived() uint64 }); ok && s.AfterLimit == 0 {
+		came = max(came, source.Arrived())
+	}
+	// The counts are not of one moment: those of the writer may be ahead.
+	if done := s.Recorded + s.Filtered + s.LostAfterRead(); came > done {
+		s.InMemory = came - done
 	}
 	return s
 }
