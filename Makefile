@@ -2,7 +2,7 @@
 # judge what it writes; on Debian `make test` installs those that are missing.
 
 GO        ?= go
-TOOLS     = ip ping tshark capinfos editcap tcpdump zstd setpriv unshare mandoc systemd-analyze plistutil cron
+TOOLS     = ip ping tshark capinfos editcap tcpdump zstd setpriv unshare nft mandoc systemd-analyze plistutil cron
 PEERS     = tcpdump zstd dumpcap netsniff-ng
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINT      = honnef.co/go/tools/cmd/staticcheck@v0.8.2
