@@ -195,7 +195,11 @@ func TestFilesizeNeverExceeded(t *testing.T) {
 			t.Run(fmt.Sprint(form, limit), func(t *testing.T) {
 				s := newSeries(t, rotate.Policy{FileBytes: limit})
 				s.config.Form = form
-				sent := numbered(0, 30000)
+				packets := 30000
+				if testing.Short() {
+					packets = 5000
+				}
+				sent := numbered(0, packets)
 				for _, p := range sent { // incompressible
 					r := rand.NewPCG(uint64(len(p)), binary.BigEndian.Uint64(p))
 					for i := 8; i < len(p); i++ {
@@ -522,7 +526,11 @@ func TestDirectoryGone(t *testing.T) {
 // TestRetentionKeepsSuffix: with random policies and streams, the packets of
 // all kept files joined are the end of what was sent, in order, nothing twice.
 func TestRetentionKeepsSuffix(t *testing.T) {
-	for seed := range uint64(25) {
+	seeds := uint64(25)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 3))
 		p := rotate.Policy{}
 		if r.IntN(2) == 0 {
