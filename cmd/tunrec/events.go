@@ -89,9 +89,9 @@ func (e *eventWriter) sink(event any) {
 
 func (e *eventWriter) counts(event string, s recorder.Stats) { e.print(event, e.countFields(s)) }
 
-func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64) {
+func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64, readerGone bool) {
 	f := e.countFields(s)
-	f["after_stop"] = afterStop
+	f["after_stop"], f["reader_gone"] = afterStop, readerGone // who had after_limit been for, then
 	e.print("stopped", f)
 }
 
