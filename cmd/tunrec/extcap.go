@@ -108,7 +108,7 @@ func extcapCapture(c *cli.Context) error {
 	if c.String("fifo") == "" {
 		return usageError(errors.New("--capture needs --fifo"), "")
 	}
-	pipe, err := openFIFO(c.String("fifo"))
+	pipe, err := openFIFO(c.String("fifo"), fifoPatience)
 	if err != nil {
 		return fmt.Errorf("open Wireshark's pipe: %w", err)
 	}
@@ -133,18 +133,24 @@ func extcapCapture(c *cli.Context) error {
 	return err
 }
 
+// fifoPatience is how long Wireshark may take to open its end.
+const fifoPatience = 10 * time.Second
+
 // openFIFO opens a FIFO for writing, once Wireshark has opened the other end. It gives up
 // where that does not happen or Wireshark, whose child this is, has gone.
-func openFIFO(name string) (*os.File, error) {
-	const patience, interval = 10 * time.Second, 20 * time.Millisecond
+func openFIFO(name string, patience time.Duration) (*os.File, error) {
+	const interval = 20 * time.Millisecond
 	parent := os.Getppid()
 	for start := time.Now(); ; time.Sleep(interval) {
 		f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, syscall.ENXIO) || os.Getppid() != parent || time.Since(start) > patience {
+		if !errors.Is(err, syscall.ENXIO) {
 			return nil, err
+		}
+		if os.Getppid() != parent || time.Since(start) > patience {
+			return nil, fmt.Errorf("nobody has opened %s to read", name)
 		}
 	}
 }

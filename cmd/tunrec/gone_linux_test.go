@@ -62,6 +62,17 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
+// TestReaderNeverCame: what waits for somebody to read a FIFO gives up.
+func TestReaderNeverCame(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := openFIFO(fifo, 0); err == nil || !strings.Contains(err.Error(), "nobody has opened "+fifo) {
+		t.Errorf("%v, %v", f, err)
+	}
+}
+
 // terminalSeries is a series that is recorded from a pipe, with a controlling terminal.
 type terminalSeries struct {
 	*session
