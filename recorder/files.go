@@ -206,17 +206,17 @@ func (s *FileSink) tell() {
 // use makes f the current file, which gets its name when it has its header.
 func (s *FileSink) use(f *rotate.File, begin time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
-	if err == nil && s.Sync == SyncFlush {
+	if err != nil {
+		return named(f.Name(), err)
+	}
+	if s.Sync == SyncFlush {
 		// Else a crash of the machine may leave the name and not the header.
 		if err := named(f.Name(), f.Sync()); err != nil {
 			s.begin(DoingSync, err)
 		}
 	}
-	if err == nil {
-		err = f.Publish()
-	}
-	if err != nil {
-		return named(f.Name(), err)
+	if err := f.Publish(); err != nil {
+		return err
 	}
 	s.current = &openFile{Writer: w, file: f, begin: begin, span: s.spanFrom(begin.UnixNano())}
 	s.open.Store(w.Size())
