@@ -1,0 +1,270 @@
+package torture
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/internal/load"
+	"github.com/tunrec/tunrec/pcapng"
+)
+
+// account is what is in the files of a recording.
+type account struct {
+	files      []string
+	packets    uint64 // all of them
+	ours       uint64 // that the rig sent, each counted once
+	twice      uint64
+	holes      uint64 // not there, although a later one of their stream is
+	dropped    uint64 // that the files say were lost
+	cut        int    // files without an end
+	empty      int    // files without a packet
+	last       int64  // when the latest packet of ours was sent, Unix time in ns
+	worstStamp int64  // the most that a packet's stamp is off its sending, ns
+	refused    []string
+}
+
+// captures are the capture files below a folder, oldest number first.
+func captures(dir string) (files []string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && (strings.HasSuffix(path, ".pcapng") || strings.HasSuffix(path, ".pcapng.zst")) {
+			files = append(files, path)
+		}
+		return nil // a folder that has gone has no files
+	})
+	slices.Sort(files)
+	return files
+}
+
+// account reads files with tunrec's own reader, and has Wireshark count them, too.
+func (g *rig) account(files []string) *account {
+	a := &account{files: files}
+	seen := map[uint16][]bool{}
+	counts := map[string]uint64{}
+	for _, file := range files {
+		before := a.packets
+		if err := a.read(file, seen); err != nil {
+			a.refuse(file, "tunrec: "+err.Error())
+		}
+		counts[file] = a.packets - before
+		if counts[file] == 0 {
+			a.empty++
+		}
+	}
+	a.countHoles(seen)
+	for file, why := range wireshark(files, counts) {
+		a.refuse(file, why)
+	}
+	slices.Sort(a.refused)
+	return a
+}
+
+func (a *account) refuse(file, why string) {
+	a.refused = append(a.refused, filepath.Base(file)+": "+why)
+}
+
+func (a *account) read(file string, seen map[uint16][]bool) error {
+	r, err := capfile.Open(file)
+	if errors.Is(err, capfile.ErrForeign) { // -o -
+		return a.readStream(file, seen)
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	info := r.Info()
+	a.dropped += info.Dropped + info.Unplaced.Dropped + info.Unplaced.DroppedByQueue
+	if info.Damage != nil {
+		a.cut++
+		if !errors.Is(info.Damage, io.ErrUnexpectedEOF) {
+			return info.Damage
+		}
+	}
+	for p, err := range r.Packets(math.MinInt64, math.MaxInt64) {
+		if err != nil {
+			return err
+		}
+		a.packet(p.Data, p.UnixNano, seen)
+	}
+	return nil
+}
+
+// readStream reads plain pcapng, which may be cut off anywhere.
+func (a *account) readStream(file string, seen map[uint16][]bool) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := pcapng.NewScanner(bufio.NewReader(f))
+	for s.Next() == nil {
+		if p := s.Packet(); p != nil {
+			a.packet(p.Data, p.UnixNano, seen)
+		}
+		if t, ok := s.Statistics(); ok {
+			a.dropped += t.Dropped
+		}
+	}
+	if s.Err() != nil {
+		a.cut++
+	}
+	return nil
+}
+
+// packet counts one packet of IPv4 and UDP.
+func (a *account) packet(b []byte, stamp int64, seen map[uint16][]bool) {
+	a.packets++
+	const headers = 20 + 8
+	if len(b) < headers || b[0] != 0x45 || b[9] != unix.IPPROTO_UDP {
+		return
+	}
+	port := binary.BigEndian.Uint16(b[22:])
+	number, sent, ok := load.ParsePayload(b[headers:])
+	if !ok || number > 1<<28 {
+		return
+	}
+	s := seen[port]
+	if n := int(number) + 1 - len(s); n > 0 {
+		s = append(s, make([]bool, n)...)
+		seen[port] = s
+	}
+	if s[number] {
+		a.twice++
+		return
+	}
+	s[number] = true
+	a.ours++
+	a.last = max(a.last, sent)
+	a.worstStamp = max(a.worstStamp, stamp-sent, sent-stamp)
+}
+
+func (a *account) countHoles(seen map[uint16][]bool) {
+	for _, s := range seen {
+		for _, there := range s {
+			if !there {
+				a.holes++
+			}
+		}
+	}
+}
+
+// wireshark has capinfos count the packets of all files at once, and returns those
+// that it does not read, or counts otherwise.
+func wireshark(files []string, want map[string]uint64) map[string]string {
+	refused := map[string]string{}
+	if len(files) == 0 {
+		return refused
+	}
+	// It complains of what is cut off, and goes on: the exit code says nothing.
+	cmd := exec.Command("capinfos", append([]string{"-MTrc"}, files...)...)
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, _ := cmd.Output()
+	got := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if name, n, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok {
+			got[name] = n
+		}
+	}
+	for _, file := range files {
+		n, err := strconv.ParseUint(got[file], 10, 64)
+		switch {
+		case err != nil:
+			refused[file] = "capinfos reads nothing of it: " + strings.TrimSpace(complaints.String())
+		case n != want[file]:
+			refused[file] = "capinfos counts " + got[file] + " packets, tunrec " + strconv.FormatUint(want[file], 10)
+		}
+	}
+	return refused
+}
+
+// summary is what the recorder says at its end (the event "stopped").
+type summary struct {
+	Recorded       uint64 `json:"recorded"`
+	Received       uint64 `json:"received"`
+	DroppedByQueue uint64 `json:"dropped_by_queue"`
+	Exact          bool   `json:"dropped_by_queue_exact"`
+	DroppedNoSlab  uint64 `json:"dropped_no_slab"`
+	DroppedByWrite uint64 `json:"dropped_by_write"`
+	AfterLimit     uint64 `json:"after_limit"`
+}
+
+// lost is all that is told as lost.
+func (s *summary) lost() uint64 {
+	return s.DroppedByQueue + s.DroppedNoSlab + s.DroppedByWrite + s.AfterLimit
+}
+
+// event is a line of --json.
+type event struct {
+	Event string `json:"event"`
+	File  string `json:"file"`
+	Error string `json:"error"`
+}
+
+// events are those of one kind that were printed.
+func (r *recorder) events(kind string) (found []event) {
+	b, _ := os.ReadFile(r.out)
+	for line := range strings.Lines(string(b)) {
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil && e.Event == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// summary is the last word of a recorder that has ended, nil where there is none.
+func (r *recorder) summary() *summary {
+	if s := r.counts("stopped"); s != nil {
+		return s
+	}
+	return r.spoken()
+}
+
+// counts are those of the last event of that kind.
+func (r *recorder) counts(kind string) (last *summary) {
+	b, _ := os.ReadFile(r.out)
+	for line := range strings.Lines(string(b)) {
+		var s struct {
+			event
+			summary
+		}
+		if json.Unmarshal([]byte(line), &s) == nil && s.Event == kind {
+			last = &s.summary
+		}
+	}
+	return last
+}
+
+var closing = regexp.MustCompile(`(?s): ([\d,]+) packets? recorded, .*?([\d,]+) received, .*?` +
+	`(at least )?([\d,]+) dropped by the kernel, ([\d,]+) for want of memory, ([\d,]+) by write errors`)
+
+// spoken is the summary in the recorder's words, where there is no JSON.
+func (r *recorder) spoken() *summary {
+	m := closing.FindStringSubmatch(r.text())
+	if m == nil {
+		return nil
+	}
+	n := func(i int) uint64 {
+		v, _ := strconv.ParseUint(strings.ReplaceAll(m[i], ",", ""), 10, 64) // digits, by the expression
+		return v
+	}
+	return &summary{
+		Recorded: n(1), Received: n(2), Exact: m[3] == "",
+		DroppedByQueue: n(4), DroppedNoSlab: n(5), DroppedByWrite: n(6),
+	}
+}

@@ -1,0 +1,321 @@
+package torture
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// op is what a file system is asked for.
+type op int
+
+const (
+	opWrite op = iota
+	opFsync
+	opClose
+	opCreate
+	opRename
+	opLink
+	opTruncate
+	opUnlink
+	ops
+)
+
+// fault is what happens at an operation. The zero value: nothing.
+type fault struct {
+	errno syscall.Errno
+	delay time.Duration // before it is done, or fails
+	torn  bool          // a write fails, but half of it is in the file
+	short bool          // a write takes half of what it is given
+	times int           // how often; 0: from now on
+}
+
+// faultFS shows a folder through FUSE, with faults.
+type faultFS struct {
+	root  string // the folder behind it
+	mount string // where recorders see it
+
+	mu      sync.Mutex
+	faults  [ops]fault
+	asked   [ops]int // operations so far, faulty ones, too
+	durable *durable // nil: nobody pulls the plug
+}
+
+// set has a fault happen from now on.
+func (f *faultFS) set(o op, what fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[o] = what
+}
+
+// heal ends all faults.
+func (f *faultFS) heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = [ops]fault{}
+}
+
+// times returns how often an operation was asked for.
+func (f *faultFS) times(o op) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[o]
+}
+
+// hit says what happens now, and waits as long as it is to take.
+func (f *faultFS) hit(o op) fault {
+	f.mu.Lock()
+	f.asked[o]++
+	now := f.faults[o]
+	if now.times > 0 {
+		if f.faults[o].times--; f.faults[o].times == 0 {
+			f.faults[o] = fault{}
+		}
+	}
+	f.mu.Unlock()
+	time.Sleep(now.delay)
+	return now
+}
+
+// faulty mounts a folder through FUSE, in the try's own mount namespace.
+func (g *rig) faulty() *faultFS {
+	g.t.Helper()
+	f := &faultFS{root: g.folder("behind"), mount: g.folder("fuse")}
+	base, err := fs.NewLoopbackRoot(f.root)
+	g.must(err)
+	zero := time.Duration(0)
+	opts := &fs.Options{EntryTimeout: &zero, AttrTimeout: &zero, NegativeTimeout: &zero}
+	opts.MountOptions = fuse.MountOptions{
+		DirectMountStrict: true, AllowOther: true, MaxWrite: 1 << 20, Name: "torture", FsName: "torture",
+		Options: []string{"default_permissions"},
+	}
+	server, err := fs.Mount(f.mount, &node{LoopbackNode: base.(*fs.LoopbackNode), f: f}, opts)
+	g.must(err)
+	g.later(func() {
+		f.heal()
+		unix.Unmount(f.mount, unix.MNT_DETACH)
+		server.Wait()
+	})
+	return f
+}
+
+// node is a file or folder of a faultFS.
+type node struct {
+	*fs.LoopbackNode
+	f *faultFS
+}
+
+func (n *node) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{ops.(*fs.LoopbackNode), n.f}
+}
+
+func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+	if e := n.f.hit(opCreate).errno; e != 0 {
+		return nil, nil, 0, e
+	}
+	ch, fh, fuseFlags, e := n.LoopbackNode.Create(ctx, name, flags&^syscall.O_DIRECT, mode, out)
+	if e != 0 {
+		return nil, nil, 0, e
+	}
+	return ch, &file{fh.(*fs.LoopbackFile), n.f}, fuseFlags, 0
+}
+
+// Tmpfile has no file without a name: what is behind cannot name it later.
+func (n *node) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+	return nil, nil, 0, syscall.EOPNOTSUPP
+}
+
+func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	fh, fuseFlags, e := n.LoopbackNode.Open(ctx, flags&^syscall.O_DIRECT)
+	if e != 0 {
+		return nil, 0, e
+	}
+	return &file{fh.(*fs.LoopbackFile), n.f}, fuseFlags, 0
+}
+
+func (n *node) Rename(ctx context.Context, name string, to fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	if e := n.f.hit(opRename).errno; e != 0 {
+		return e
+	}
+	return n.LoopbackNode.Rename(ctx, name, to, newName, flags)
+}
+
+func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	if e := n.f.hit(opLink).errno; e != 0 {
+		return nil, e
+	}
+	return n.LoopbackNode.Link(ctx, target, name, out)
+}
+
+func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
+	if e := n.f.hit(opUnlink).errno; e != 0 {
+		return e
+	}
+	return n.LoopbackNode.Unlink(ctx, name)
+}
+
+func (n *node) Setattr(ctx context.Context, fh fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	if _, ok := in.GetSize(); ok {
+		if e := n.f.hit(opTruncate).errno; e != 0 {
+			return e
+		}
+	}
+	return n.LoopbackNode.Setattr(ctx, fh, in, out)
+}
+
+// Fsync is that of a folder: a file answers for itself.
+func (n *node) Fsync(_ context.Context, fh fs.FileHandle, flags uint32) syscall.Errno {
+	if one, ok := fh.(*file); ok {
+		return one.Fsync(context.Background(), flags)
+	}
+	if e := n.f.hit(opFsync).errno; e != 0 {
+		return e
+	}
+	if n.f.durable != nil {
+		n.f.durable.commit()
+	}
+	return 0
+}
+
+// file is an open file of a faultFS.
+type file struct {
+	back *fs.LoopbackFile
+	f    *faultFS
+}
+
+func (o *file) Read(ctx context.Context, b []byte, at int64) (fuse.ReadResult, syscall.Errno) {
+	return o.back.Read(ctx, b, at)
+}
+
+func (o *file) Write(ctx context.Context, b []byte, at int64) (uint32, syscall.Errno) {
+	what := o.f.hit(opWrite)
+	if what.torn || what.short && len(b) > 1 {
+		b = b[:len(b)/2]
+	}
+	if what.errno != 0 && !what.torn {
+		return 0, what.errno
+	}
+	n, e := o.back.Write(ctx, b, at)
+	if what.errno != 0 {
+		return 0, what.errno
+	}
+	return n, e
+}
+
+func (o *file) Flush(ctx context.Context) syscall.Errno {
+	if e := o.f.hit(opClose).errno; e != 0 {
+		return e
+	}
+	return o.back.Flush(ctx)
+}
+
+// Fsync syncs nothing: what counts as synced is kept by durable.
+func (o *file) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	if e := o.f.hit(opFsync).errno; e != 0 {
+		return e
+	}
+	if o.f.durable == nil {
+		return 0
+	}
+	var attr fuse.AttrOut
+	if e := o.back.Getattr(ctx, &attr); e != 0 {
+		return e
+	}
+	o.f.durable.sync(attr.Ino)
+	return 0
+}
+
+func (o *file) Release(ctx context.Context) syscall.Errno { return o.back.Release(ctx) }
+
+func (o *file) Getattr(ctx context.Context, out *fuse.AttrOut) syscall.Errno {
+	return o.back.Getattr(ctx, out)
+}
+
+func (o *file) Setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	return o.back.Setattr(ctx, in, out)
+}
+
+func (o *file) Allocate(ctx context.Context, at, n uint64, mode uint32) syscall.Errno {
+	return o.back.Allocate(ctx, at, n, mode)
+}
+
+func (o *file) Lseek(ctx context.Context, at uint64, whence uint32) (uint64, syscall.Errno) {
+	return o.back.Lseek(ctx, at, whence)
+}
+
+// durable is what a disk would still have after a power cut: of every file what it
+// had at its last fsync, under the names that were there at the last fsync of
+// anything, since a file system's journal commits all names at once.
+type durable struct {
+	root string
+
+	mu    sync.Mutex
+	data  map[uint64][]byte // by inode number
+	names map[string]uint64
+	syncs int
+}
+
+func newDurable(root string) *durable {
+	return &durable{root: root, data: map[uint64][]byte{}, names: map[string]uint64{}}
+}
+
+// sync keeps what a file has now.
+func (d *durable) sync(ino uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.commitNames()
+	d.syncs++
+	for name, i := range d.names {
+		if i == ino {
+			if b, err := os.ReadFile(filepath.Join(d.root, name)); err == nil {
+				d.data[ino] = b
+			}
+			return
+		}
+	}
+}
+
+// commit keeps the names that are there now.
+func (d *durable) commit() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.commitNames()
+}
+
+func (d *durable) commitNames() {
+	entries, err := os.ReadDir(d.root)
+	if err != nil {
+		return
+	}
+	d.names = map[string]uint64{}
+	for _, e := range entries {
+		var st unix.Stat_t
+		if unix.Lstat(filepath.Join(d.root, e.Name()), &st) == nil {
+			d.names[e.Name()] = st.Ino
+		}
+	}
+}
+
+// wreck is what of the unsynced writes of a file reaches the disk all the same.
+type wreck func(live, synced []byte) []byte
+
+// cut writes what is left after a power cut into a folder. The caller holds mu.
+func (d *durable) cut(to string, of wreck) error {
+	for name, ino := range d.names {
+		live, err := os.ReadFile(filepath.Join(d.root, name))
+		if err != nil {
+			live = d.data[ino] // removed, but not for good
+		}
+		if err := os.WriteFile(filepath.Join(to, name), of(live, d.data[ino]), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
