@@ -213,6 +213,8 @@ type event struct {
 	Event string `json:"event"`
 	File  string `json:"file"`
 	Error string `json:"error"`
+
+	Addresses []string `json:"addresses"`
 }
 
 // events are those of one kind that were printed.

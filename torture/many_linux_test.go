@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -64,18 +63,14 @@ func tenAtOnce(g *rig) {
 
 // target is the address that a recorder's device leads to.
 func (r *recorder) target() netip.Addr {
-	b, _ := os.ReadFile(r.out)
-	var e struct {
-		Event     string
-		Addresses []string
+	for _, e := range r.events("started") {
+		if len(e.Addresses) > 0 {
+			_, to, _ := strings.Cut(e.Addresses[0], ",")
+			a, _ := netip.ParseAddr(to)
+			return a
+		}
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	if json.Unmarshal([]byte(line), &e) != nil || len(e.Addresses) == 0 {
-		return netip.Addr{}
-	}
-	_, to, _ := strings.Cut(e.Addresses[0], ",")
-	a, _ := netip.ParseAddr(to)
-	return a
+	return netip.Addr{}
 }
 
 // manyStarts starts a recorder again and again, and looks at what each had of the
