@@ -46,7 +46,7 @@ func record(c *cli.Context) error {
 
 	signals := catchSignals(o.series())
 	src.describe(&o.recorder)
-	out, err := o.openOutput(ctx, src, ui)
+	out, err := o.openOutput(ctx, cancel, src, ui)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func record(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, out.discard())
 	}
-	defer handle(signals, cancel, rec, ui, o.series())()
+	defer signals.handle(cancel, rec, ui)()
 	if o.stop.Duration > 0 {
 		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
 	}
