@@ -201,6 +201,10 @@ type summary struct {
 	DroppedNoSlab  uint64 `json:"dropped_no_slab"`
 	DroppedByWrite uint64 `json:"dropped_by_write"`
 	AfterLimit     uint64 `json:"after_limit"`
+
+	// Meddled were recorded in files that somebody else removed or changed. It is told
+	// in words only.
+	Meddled uint64 `json:"-"`
 }
 
 // lost is all that is told as lost.
@@ -231,10 +235,14 @@ func (r *recorder) events(kind string) (found []event) {
 
 // summary is the last word of a recorder that has ended, nil where there is none.
 func (r *recorder) summary() *summary {
-	if s := r.counts("stopped"); s != nil {
-		return s
+	s := r.counts("stopped")
+	if s == nil {
+		s = r.spoken()
 	}
-	return r.spoken()
+	if m := meddledWith.FindStringSubmatch(r.text()); s != nil && m != nil {
+		s.Meddled = number(m[1])
+	}
+	return s
 }
 
 // counts are those of the last event of that kind.
@@ -255,18 +263,22 @@ func (r *recorder) counts(kind string) (last *summary) {
 var closing = regexp.MustCompile(`(?s): ([\d,]+) packets? recorded, .*?([\d,]+) received, .*?` +
 	`(at least )?([\d,]+) dropped by the kernel, ([\d,]+) for want of memory, ([\d,]+) by write errors`)
 
+var meddledWith = regexp.MustCompile(`([\d,]+) packets? recorded in files that somebody else removed or changed`)
+
+// number reads digits with separators, as an expression has found them.
+func number(digits string) uint64 {
+	n, _ := strconv.ParseUint(strings.ReplaceAll(digits, ",", ""), 10, 64)
+	return n
+}
+
 // spoken is the summary in the recorder's words, where there is no JSON.
 func (r *recorder) spoken() *summary {
 	m := closing.FindStringSubmatch(r.text())
 	if m == nil {
 		return nil
 	}
-	n := func(i int) uint64 {
-		v, _ := strconv.ParseUint(strings.ReplaceAll(m[i], ",", ""), 10, 64) // digits, by the expression
-		return v
-	}
 	return &summary{
-		Recorded: n(1), Received: n(2), Exact: m[3] == "",
-		DroppedByQueue: n(4), DroppedNoSlab: n(5), DroppedByWrite: n(6),
+		Recorded: number(m[1]), Received: number(m[2]), Exact: m[3] == "",
+		DroppedByQueue: number(m[4]), DroppedNoSlab: number(m[5]), DroppedByWrite: number(m[6]),
 	}
 }

@@ -12,23 +12,23 @@ import (
 // TestDevice takes the device away, or changes it, under traffic.
 func TestDevice(t *testing.T) {
 	for _, ingest := range []string{"ring", "read"} {
-		matrix(t, "deleted-"+ingest, 1, 20, func(g *rig) { g.deviceDeleted(ingest) })
-		matrix(t, "down-and-up-"+ingest, 1, 20, func(g *rig) {
+		matrix(t, "deleted-"+ingest, 1, 10, func(g *rig) { g.deviceDeleted(ingest) })
+		matrix(t, "down-and-up-"+ingest, 1, 10, func(g *rig) {
 			g.deviceChanged(ingest, "ip link set tort0 down; sleep 0.2; ip link set tort0 up")
 		})
-		matrix(t, "renamed-"+ingest, 1, 20, func(g *rig) {
+		matrix(t, "renamed-"+ingest, 1, 10, func(g *rig) {
 			g.deviceChanged(ingest, "ip link set tort0 down; ip link set tort0 name other0; ip link set other0 up")
 		})
-		matrix(t, "mtu-"+ingest, 1, 20, func(g *rig) {
+		matrix(t, "mtu-"+ingest, 1, 10, func(g *rig) {
 			g.deviceChanged(ingest, "for m in 600 9000 1500 68 65535; do ip link set tort0 mtu $m; sleep 0.05; done")
 		})
-		matrix(t, "address-removed-"+ingest, 1, 20, func(g *rig) {
+		matrix(t, "address-removed-"+ingest, 1, 10, func(g *rig) {
 			g.deviceChanged(ingest, "ip addr flush dev tort0; sleep 0.1; ip addr add 10.9.0.1 peer 10.9.0.2 dev tort0")
 		})
-		matrix(t, "SIGSTOP-"+ingest, 1, 20, func(g *rig) { g.standsStill(ingest) })
+		matrix(t, "SIGSTOP-"+ingest, 1, 10, func(g *rig) { g.standsStill(ingest) })
 	}
-	matrix(t, "queue-shortened-read", 1, 20, queueShortened)
-	matrix(t, "namespace-gone", 1, 20, namespaceGone)
+	matrix(t, "queue-shortened-read", 1, 10, queueShortened)
+	matrix(t, "namespace-gone", 1, 10, namespaceGone)
 }
 
 // deviceDeleted deletes the device: the recording ends, and says why.
@@ -107,7 +107,7 @@ func namespaceGone(g *rig) {
 // a file as the source has the jumps of the wall clock, and a time namespace those
 // of the monotonic one, from which kernel stamps are made.
 func TestClock(t *testing.T) {
-	matrix(t, "stamps-jump", 1, 20, stampsJump)
+	matrix(t, "stamps-jump", 1, 10, stampsJump)
 	for _, ingest := range []string{"ring", "read"} {
 		matrix(t, "monotonic-shifted-"+ingest, 1, 5, func(g *rig) { g.monotonicShifted(ingest) })
 	}

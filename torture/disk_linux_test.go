@@ -13,13 +13,13 @@ import (
 // TestDisk has no room, no inodes, no right to go on: a series waits for better
 // times and loses nothing that memory holds, one file ends as well as it can.
 func TestDisk(t *testing.T) {
-	matrix(t, "full-one", 1, 20, diskFullOne)
-	matrix(t, "full-series-then-room", 1, 20, func(g *rig) { g.noRoom("size=2m", "size=64m", 3000, false) })
-	matrix(t, "full-series-room-at-the-stop", 1, 20, func(g *rig) { g.noRoom("size=2m", "size=64m", 3000, true) })
-	matrix(t, "no-inodes-then-more", 1, 20, func(g *rig) { g.noRoom("nr_inodes=6", "nr_inodes=4096", 12_000, false) })
-	matrix(t, "file-size-limit-one", 1, 20, func(g *rig) { g.fileSizeLimit("-o", "a.pcapng") })
-	matrix(t, "file-size-limit-series", 1, 20, func(g *rig) { g.fileSizeLimit("-o", "a.pcapng", "-b", "filesize:900kB") })
-	matrix(t, "directory-removed-and-made-anew", 1, 20, directoryRemoved)
+	matrix(t, "full-one", 1, 10, diskFullOne)
+	matrix(t, "full-series-then-room", 1, 10, func(g *rig) { g.noRoom("size=2m", "size=64m", 3000, false) })
+	matrix(t, "full-series-room-at-the-stop", 1, 10, func(g *rig) { g.noRoom("size=2m", "size=64m", 3000, true) })
+	matrix(t, "no-inodes-then-more", 1, 10, func(g *rig) { g.noRoom("nr_inodes=6", "nr_inodes=4096", 12_000, false) })
+	matrix(t, "file-size-limit-one", 1, 10, func(g *rig) { g.fileSizeLimit("-o", "a.pcapng") })
+	matrix(t, "file-size-limit-series", 1, 10, func(g *rig) { g.fileSizeLimit("-o", "a.pcapng", "-b", "filesize:900kB") })
+	matrix(t, "directory-removed-and-made-anew", 1, 10, directoryRemoved)
 	matrix(t, "quota-btrfs", 0, 5, quotaBtrfs)
 	matrix(t, "read-only-ext4-abort", 0, 5, readOnlyExt4)
 }

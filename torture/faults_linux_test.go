@@ -15,26 +15,26 @@ func TestFaults(t *testing.T) {
 		name string
 		op   op
 	}{{"write", opWrite}, {"fsync", opFsync}, {"close", opClose}, {"create", opCreate}, {"rename", opRename}, {"link", opLink}, {"unlink", opUnlink}} {
-		matrix(t, o.name+"-EIO-once-series", 1, 20, func(g *rig) { g.failsOnce(o.op, fault{errno: syscall.EIO, times: 1}) })
-		matrix(t, o.name+"-EIO-for-good-series", 1, 20, func(g *rig) { g.failsForGood(o.op, fault{errno: syscall.EIO}) })
+		matrix(t, o.name+"-EIO-once-series", 1, 10, func(g *rig) { g.failsOnce(o.op, fault{errno: syscall.EIO, times: 1}) })
+		matrix(t, o.name+"-EIO-for-good-series", 1, 10, func(g *rig) { g.failsForGood(o.op, fault{errno: syscall.EIO}) })
 	}
 	for _, o := range []struct {
 		name string
 		op   op
 	}{{"write", opWrite}, {"fsync", opFsync}, {"close", opClose}} {
-		matrix(t, o.name+"-EIO-once-one", 1, 20, func(g *rig) { g.failsOne(o.op, fault{errno: syscall.EIO, times: 1}) })
+		matrix(t, o.name+"-EIO-once-one", 1, 10, func(g *rig) { g.failsOne(o.op, fault{errno: syscall.EIO, times: 1}) })
 	}
-	matrix(t, "write-torn-once-series", 1, 20, func(g *rig) { g.failsOnce(opWrite, fault{errno: syscall.EIO, torn: true, times: 1}) })
-	matrix(t, "write-torn-for-good-series", 1, 20, func(g *rig) { g.failsForGood(opWrite, fault{errno: syscall.EIO, torn: true}) })
-	matrix(t, "write-torn-once-one", 1, 20, func(g *rig) { g.failsOne(opWrite, fault{errno: syscall.EIO, torn: true, times: 1}) })
-	matrix(t, "write-EROFS-series", 1, 20, func(g *rig) { g.failsForGood(opWrite, fault{errno: syscall.EROFS}) })
-	matrix(t, "write-EDQUOT-once-series", 1, 20, func(g *rig) { g.failsOnce(opWrite, fault{errno: syscall.EDQUOT, times: 1}) })
-	matrix(t, "short-writes", 1, 20, shortWrites)
-	matrix(t, "fsync-EIO-for-a-while-files5", 1, 20, fsyncAndRetention)
-	matrix(t, "slow-disk-50ms", 1, 20, func(g *rig) { g.slow(50*time.Millisecond, 0) })
-	matrix(t, "stall-1s", 1, 20, func(g *rig) { g.slow(time.Second, 1) })
+	matrix(t, "write-torn-once-series", 1, 10, func(g *rig) { g.failsOnce(opWrite, fault{errno: syscall.EIO, torn: true, times: 1}) })
+	matrix(t, "write-torn-for-good-series", 1, 10, func(g *rig) { g.failsForGood(opWrite, fault{errno: syscall.EIO, torn: true}) })
+	matrix(t, "write-torn-once-one", 1, 10, func(g *rig) { g.failsOne(opWrite, fault{errno: syscall.EIO, torn: true, times: 1}) })
+	matrix(t, "write-EROFS-series", 1, 10, func(g *rig) { g.failsForGood(opWrite, fault{errno: syscall.EROFS}) })
+	matrix(t, "write-EDQUOT-once-series", 1, 10, func(g *rig) { g.failsOnce(opWrite, fault{errno: syscall.EDQUOT, times: 1}) })
+	matrix(t, "short-writes", 1, 10, shortWrites)
+	matrix(t, "fsync-EIO-for-a-while-files5", 1, 10, fsyncAndRetention)
+	matrix(t, "slow-disk-50ms", 1, 10, func(g *rig) { g.slow(50*time.Millisecond, 0) })
+	matrix(t, "stall-1s", 1, 10, func(g *rig) { g.slow(time.Second, 1) })
 	matrix(t, "stall-5s", 0, 20, func(g *rig) { g.slow(5*time.Second, 1) })
-	matrix(t, "stop-while-stalled", 1, 20, stopWhileStalled)
+	matrix(t, "stop-while-stalled", 1, 10, stopWhileStalled)
 }
 
 // failsOnce lets an operation of a series fail, and judges the whole of it.

@@ -8,13 +8,13 @@ import (
 
 // TestHooks has hooks misbehave: the recording does not notice, and ends in time.
 func TestHooks(t *testing.T) {
-	matrix(t, "hang", 1, 20, func(g *rig) { g.hook("exec sleep 600", "500ms") })
-	matrix(t, "hang-deaf", 1, 20, func(g *rig) { g.hook(`trap "" TERM INT HUP; while :; do sleep 1; done`, "500ms") })
-	matrix(t, "fork", 1, 20, func(g *rig) { g.hook("sleep 5 & sleep 5 & exit 0", "1s") })
-	matrix(t, "flood-output", 1, 20, func(g *rig) { g.hook("exec yes and a long line of many words that nobody reads", "300ms") })
-	matrix(t, "fail", 1, 20, func(g *rig) { g.hook("exit 7", "1s") })
-	matrix(t, "kill-parent", 1, 20, func(g *rig) { g.hook("kill -USR1 $PPID; kill -HUP $PPID; exit 0", "1s") })
-	matrix(t, "missing", 1, 20, hookMissing)
+	matrix(t, "hang", 1, 10, func(g *rig) { g.hook("exec sleep 600", "500ms") })
+	matrix(t, "hang-deaf", 1, 10, func(g *rig) { g.hook(`trap "" TERM INT HUP; while :; do sleep 1; done`, "500ms") })
+	matrix(t, "fork", 1, 10, func(g *rig) { g.hook("sleep 5 & sleep 5 & exit 0", "1s") })
+	matrix(t, "flood-output", 1, 10, func(g *rig) { g.hook("exec yes and a long line of many words that nobody reads", "300ms") })
+	matrix(t, "fail", 1, 10, func(g *rig) { g.hook("exit 7", "1s") })
+	matrix(t, "kill-parent", 1, 10, func(g *rig) { g.hook("kill -USR1 $PPID; kill -HUP $PPID; exit 0", "1s") })
+	matrix(t, "missing", 1, 10, hookMissing)
 }
 
 // hook records a series of five files with that hook.

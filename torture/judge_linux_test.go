@@ -45,7 +45,7 @@ func (g *rig) judge(r *recorder, d demand) *account {
 		g.fault("exit code %d, want one of %d:\n%s", code, d.codes, r.text())
 	}
 	files := captures(cmp.Or(d.in, g.dir))
-	lost := s != nil && s.DroppedNoSlab+s.DroppedByWrite > 0
+	lost := s != nil && s.DroppedNoSlab+s.DroppedByWrite+s.Meddled > 0
 	if lost != (code == exitLost) && (code == 0 || code == exitLost) {
 		g.fault("exit code %d, and lost after they had been read: %t", code, lost)
 	}
@@ -55,13 +55,13 @@ func (g *rig) judge(r *recorder, d demand) *account {
 		s = new(summary)
 	}
 	sent := g.streams.sent()
-	unexplained := int64(sent) - int64(a.ours) - int64(s.lost())
-	g.tell(a, sent, s.lost(), unexplained)
+	unexplained := int64(sent) - int64(a.ours) - int64(s.lost()) - int64(s.Meddled)
+	g.tell(a, sent, s.lost()+s.Meddled, unexplained)
 	if unexplained != 0 && !(d.atLeast && !s.Exact && unexplained > 0) {
 		g.fault("%d unexplained: %d sent, %d in files (%d others), told as lost %+v:\n%s",
 			unexplained, sent, a.ours, a.packets-a.ours, *s, r.text())
 	}
-	if a.packets != s.Recorded {
+	if a.packets+s.Meddled != s.Recorded {
 		g.fault("%d packets are recorded, it says, and %d are in files", s.Recorded, a.packets)
 	}
 	if !d.untold && a.dropped != s.lost()-s.AfterLimit {

@@ -16,14 +16,14 @@ import (
 // TestLimits takes away what a recorder may have: descriptors, memory, processors,
 // privileges, /proc and /sys.
 func TestLimits(t *testing.T) {
-	matrix(t, "descriptors", 3, 60, func(g *rig) { g.refusedOrWhole("prlimit", fmt.Sprintf("--nofile=%d", 4+g.try*29%60)) })
-	matrix(t, "address-space", 3, 40, func(g *rig) { g.refusedOrWhole("prlimit", fmt.Sprintf("--as=%d", int64(64+g.try*331%1600)<<20)) })
-	matrix(t, "one-cpu", 1, 20, func(g *rig) { g.withWrap(demand{}, "taskset", "-c", "0") })
-	matrix(t, "no-CAP_BPF", 1, 20, noBPF)
-	matrix(t, "no-proc", 1, 20, func(g *rig) {
+	matrix(t, "descriptors", 2, 40, func(g *rig) { g.refusedOrWhole("prlimit", fmt.Sprintf("--nofile=%d", 4+g.try*29%60)) })
+	matrix(t, "address-space", 2, 20, func(g *rig) { g.refusedOrWhole("prlimit", fmt.Sprintf("--as=%d", int64(64+g.try*331%1600)<<20)) })
+	matrix(t, "one-cpu", 1, 10, func(g *rig) { g.withWrap(demand{}, "taskset", "-c", "0") })
+	matrix(t, "no-CAP_BPF", 1, 10, noBPF)
+	matrix(t, "no-proc", 1, 10, func(g *rig) {
 		g.withWrap(demand{}, "unshare", "-m", "sh", "-c", `mount -t tmpfs none /proc; exec "$@"`, "sh")
 	})
-	matrix(t, "no-sys", 1, 20, func(g *rig) {
+	matrix(t, "no-sys", 1, 10, func(g *rig) {
 		g.withWrap(demand{}, "unshare", "-m", "sh", "-c", `mount -t tmpfs none /sys; exec "$@"`, "sh")
 	})
 	matrix(t, "memory-cgroup-enough", 0, 10, func(g *rig) { g.inCgroup(256<<20, false) })

@@ -16,7 +16,7 @@ import (
 
 // TestMany has many recorders, and many packets.
 func TestMany(t *testing.T) {
-	matrix(t, "ten-at-once", 1, 20, tenAtOnce)
+	matrix(t, "ten-at-once", 1, 10, tenAtOnce)
 	matrix(t, "starts", 1, 1, manyStarts)
 	alone(t, "packets", 0, 1, manyPackets)
 }

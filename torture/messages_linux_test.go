@@ -14,20 +14,20 @@ import (
 // TestMessages has nobody read what the recorder says, in every form: packets are
 // written all the same, and the first SIGTERM ends it.
 func TestMessages(t *testing.T) {
-	matrix(t, "ctrl-S", 1, 20, func(g *rig) { g.terminalStops(true) })
-	matrix(t, "ctrl-S-ctrl-Q", 1, 20, func(g *rig) { g.terminalStops(false) })
-	matrix(t, "frozen-terminal", 1, 20, frozenTerminal)
-	matrix(t, "frozen-terminal-signal-twice", 1, 20, frozenTwice)
-	matrix(t, "json-unread", 1, 20, func(g *rig) { g.unread(true, false, "--json") })
-	matrix(t, "stderr-unread", 1, 20, func(g *rig) { g.unread(false, true, "-v") })
-	matrix(t, "both-unread", 1, 20, func(g *rig) { g.unread(true, true, "--json", "-v") })
-	matrix(t, "printname-fifo-without-reader", 1, 20, func(g *rig) { g.printName(false) })
-	matrix(t, "printname-fifo-unread", 1, 20, func(g *rig) { g.printName(true) })
-	matrix(t, "terminal-hangs-up-one", 1, 20, func(g *rig) { g.hangUp(false) })
-	matrix(t, "terminal-hangs-up-series", 1, 20, func(g *rig) { g.hangUp(false, "-b", "packets:1000") })
-	matrix(t, "terminal-hangs-up-nohup", 1, 20, func(g *rig) { g.hangUp(true, "-b", "packets:1000") })
-	matrix(t, "reader-of-stdout-ends", 1, 20, readerEnds)
-	matrix(t, "reader-of-extcap-is-killed", 1, 20, extcapKilled)
+	matrix(t, "ctrl-S", 1, 10, func(g *rig) { g.terminalStops(true) })
+	matrix(t, "ctrl-S-ctrl-Q", 1, 10, func(g *rig) { g.terminalStops(false) })
+	matrix(t, "frozen-terminal", 1, 10, frozenTerminal)
+	matrix(t, "frozen-terminal-signal-twice", 1, 10, frozenTwice)
+	matrix(t, "json-unread", 1, 10, func(g *rig) { g.unread(true, false, "--json") })
+	matrix(t, "stderr-unread", 1, 10, func(g *rig) { g.unread(false, true, "-v") })
+	matrix(t, "both-unread", 1, 10, func(g *rig) { g.unread(true, true, "--json", "-v") })
+	matrix(t, "printname-fifo-without-reader", 1, 10, func(g *rig) { g.printName(false) })
+	matrix(t, "printname-fifo-unread", 1, 10, func(g *rig) { g.printName(true) })
+	matrix(t, "terminal-hangs-up-one", 1, 10, func(g *rig) { g.hangUp(false) })
+	matrix(t, "terminal-hangs-up-series", 1, 10, func(g *rig) { g.hangUp(false, "-b", "packets:1000") })
+	matrix(t, "terminal-hangs-up-nohup", 1, 10, func(g *rig) { g.hangUp(true, "-b", "packets:1000") })
+	matrix(t, "reader-of-stdout-ends", 1, 10, readerEnds)
+	matrix(t, "reader-of-extcap-is-killed", 1, 10, extcapKilled)
 }
 
 // soon bounds what is demanded "within a second", with room for a machine that has

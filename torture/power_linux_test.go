@@ -26,10 +26,10 @@ func TestPower(t *testing.T) {
 		{"pages", somePages},
 		{"zeros", zeros},
 	} {
-		matrix(t, "unsynced-"+w.name+"-series", 1, 40, func(g *rig) { g.powerCut(w.of, "-b", "packets:5000") })
-		matrix(t, "unsynced-"+w.name+"-one", 1, 40, func(g *rig) { g.powerCut(w.of) })
+		matrix(t, "unsynced-"+w.name+"-series", 1, 20, func(g *rig) { g.powerCut(w.of, "-b", "packets:5000") })
+		matrix(t, "unsynced-"+w.name+"-one", 1, 20, func(g *rig) { g.powerCut(w.of) })
 	}
-	matrix(t, "unsynced-nothing-plain", 1, 40, func(g *rig) {
+	matrix(t, "unsynced-nothing-plain", 1, 20, func(g *rig) {
 		g.powerCut(func(*rand.Rand) wreck { return func(_, synced []byte) []byte { return synced } }, "--compress", "none")
 	})
 	matrix(t, "image-ext4", 0, 10, func(g *rig) { g.imageCopied("mkfs.ext4 -q") })

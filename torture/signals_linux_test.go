@@ -10,11 +10,11 @@ import (
 
 // TestSignals sends signals at every phase.
 func TestSignals(t *testing.T) {
-	matrix(t, "stop-at-the-start", 6, 200, stopAtTheStart)
-	matrix(t, "any-while-recording", 1, 20, anySignals)
-	matrix(t, "stop-under-traffic-ring", 2, 50, func(g *rig) { g.stopUnderTraffic("ring") })
-	matrix(t, "stop-under-traffic-read", 2, 50, func(g *rig) { g.stopUnderTraffic("read") })
-	matrix(t, "stop-twice", 2, 50, stopTwice)
+	matrix(t, "stop-at-the-start", 4, 100, stopAtTheStart)
+	matrix(t, "any-while-recording", 1, 10, anySignals)
+	matrix(t, "stop-under-traffic-ring", 2, 20, func(g *rig) { g.stopUnderTraffic("ring") })
+	matrix(t, "stop-under-traffic-read", 2, 20, func(g *rig) { g.stopUnderTraffic("read") })
+	matrix(t, "stop-twice", 2, 20, stopTwice)
 }
 
 var stops = []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
