@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -33,6 +34,7 @@ type account struct {
 	dropped    uint64 // that the files say were lost
 	cut        int    // files without an end
 	empty      int    // files without a packet
+	shown      uint64 // that Wireshark reads
 	last       int64  // when the latest packet of ours was sent, Unix time in ns
 	worstStamp int64  // the most that a packet's stamp is off its sending, ns
 	refused    []string
@@ -54,20 +56,27 @@ func captures(dir string) (files []string) {
 func (g *rig) account(files []string) *account {
 	a := &account{files: files}
 	seen := map[uint16][]bool{}
-	counts := map[string]uint64{}
+	counts, cut := map[string]uint64{}, map[string]bool{}
 	for _, file := range files {
-		before := a.packets
+		before, whole := a.packets, a.cut
 		if err := a.read(file, seen); err != nil {
 			a.refuse(file, "tunrec: "+err.Error())
 		}
-		counts[file] = a.packets - before
+		counts[file], cut[file] = a.packets-before, a.cut > whole
 		if counts[file] == 0 {
 			a.empty++
 		}
 	}
 	a.countHoles(seen)
-	for file, why := range wireshark(files, counts) {
-		a.refuse(file, why)
+	for file, n := range wireshark(files) {
+		a.shown += n.packets
+		switch {
+		case n.err != nil:
+			a.refuse(file, n.err.Error())
+		case n.packets < counts[file] || n.packets > counts[file] && !cut[file]:
+			// Of a chunk that is not whole, Wireshark shows the beginning.
+			a.refuse(file, fmt.Sprintf("capinfos counts %d packets, tunrec %d", n.packets, counts[file]))
+		}
 	}
 	slices.Sort(a.refused)
 	return a
@@ -162,34 +171,37 @@ func (a *account) countHoles(seen map[uint16][]bool) {
 	}
 }
 
-// wireshark has capinfos count the packets of all files at once, and returns those
-// that it does not read, or counts otherwise.
-func wireshark(files []string, want map[string]uint64) map[string]string {
-	refused := map[string]string{}
+// counted is what capinfos finds in a file.
+type counted struct {
+	packets uint64
+	err     error // it reads nothing of it
+}
+
+// wireshark has capinfos count the packets of all files at once.
+func wireshark(files []string) map[string]counted {
+	found := map[string]counted{}
 	if len(files) == 0 {
-		return refused
+		return found
 	}
 	// It complains of what is cut off, and goes on: the exit code says nothing.
 	cmd := exec.Command("capinfos", append([]string{"-MTrc"}, files...)...)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, _ := cmd.Output()
-	got := map[string]string{}
+	printed := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		if name, n, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok {
-			got[name] = n
+			printed[name] = n
 		}
 	}
 	for _, file := range files {
-		n, err := strconv.ParseUint(got[file], 10, 64)
-		switch {
-		case err != nil:
-			refused[file] = "capinfos reads nothing of it: " + strings.TrimSpace(complaints.String())
-		case n != want[file]:
-			refused[file] = "capinfos counts " + got[file] + " packets, tunrec " + strconv.FormatUint(want[file], 10)
+		n, err := strconv.ParseUint(printed[file], 10, 64)
+		if err != nil {
+			err = fmt.Errorf("capinfos reads nothing of it: %s", strings.TrimSpace(complaints.String()))
 		}
+		found[file] = counted{n, err}
 	}
-	return refused
+	return found
 }
 
 // summary is what the recorder says at its end (the event "stopped").

@@ -136,8 +136,8 @@ func (g *rig) repair(files []string, before *account) {
 		g.fault("repair made %d files of %d", len(whole), len(files))
 	}
 	a := g.account(whole)
-	if a.packets < before.packets || a.cut > 0 || len(a.refused) > 0 {
-		g.fault("repaired: %d of %d packets, %d without an end, refused %q", a.packets, before.packets, a.cut, a.refused)
+	if want := max(before.packets, before.shown); a.packets < want || a.cut > 0 || len(a.refused) > 0 {
+		g.fault("repaired: %d of %d packets, %d without an end, refused %q", a.packets, want, a.cut, a.refused)
 	}
 }
 

@@ -3,6 +3,7 @@ package torture
 import (
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -240,6 +241,9 @@ func readerEnds(g *rig) {
 	}
 	in.Close()
 	r.waitFor(soon, "and nobody reads its standard output any more")
+	if strings.Contains(r.text(), "after the limit") {
+		g.fault("its last words are not true:\n%s", r.text())
+	}
 	if left := g.leftDevices(); len(left) > 0 {
 		g.fault("devices are left: %q", left)
 	}
