@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -80,6 +81,23 @@ func (g *rig) account(files []string) *account {
 	}
 	slices.Sort(a.refused)
 	return a
+}
+
+// inFiles counts packets of ours that are readable while files are being written.
+func inFiles(dir string) uint64 {
+	a := &account{}
+	seen := map[uint16][]bool{}
+	for _, f := range captures(dir) {
+		_ = a.read(f, seen) // what cannot be read yet counts nothing
+	}
+	return a.ours
+}
+
+// allWritten waits until all that was sent is in files: nothing waits for anything.
+func (g *rig) allWritten() {
+	g.t.Helper()
+	sent := g.streams.sent()
+	g.within(20*time.Second, fmt.Sprintf("all %d packets are in files", sent), func() bool { return inFiles(g.dir) >= sent })
 }
 
 func (a *account) refuse(file, why string) {

@@ -2,6 +2,8 @@ package torture
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -41,6 +43,7 @@ type fault struct {
 type faultFS struct {
 	root  string // the folder behind it
 	mount string // where recorders see it
+	named bool   // no O_TMPFILE; set it before anything is recorded
 
 	mu      sync.Mutex
 	faults  [ops]fault
@@ -109,11 +112,12 @@ func (g *rig) faulty() *faultFS {
 // node is a file or folder of a faultFS.
 type node struct {
 	*fs.LoopbackNode
-	f *faultFS
+	f       *faultFS
+	unnamed *fs.LoopbackFile // of O_TMPFILE
 }
 
 func (n *node) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
-	return &node{ops.(*fs.LoopbackNode), n.f}
+	return &node{LoopbackNode: ops.(*fs.LoopbackNode), f: n.f}
 }
 
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
@@ -127,9 +131,43 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	return ch, &file{fh.(*fs.LoopbackFile), n.f}, fuseFlags, 0
 }
 
-// Tmpfile has no file without a name: what is behind cannot name it later.
-func (n *node) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
-	return nil, nil, 0, syscall.EOPNOTSUPP
+// Tmpfile makes a file without a name (O_TMPFILE), which Link names.
+func (n *node) Tmpfile(ctx context.Context, _, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+	if n.f.named {
+		return nil, nil, 0, syscall.EOPNOTSUPP
+	}
+	if e := n.f.hit(opCreate).errno; e != 0 {
+		return nil, nil, 0, e
+	}
+	fd, err := unix.Open(n.f.root, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, nil, 0, fs.ToErrno(err)
+	}
+	if caller, ok := fuse.FromContext(ctx); ok {
+		err = unix.Fchown(fd, int(caller.Uid), int(caller.Gid))
+	}
+	again, dupErr := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	var st syscall.Stat_t
+	var x unix.Statx_t
+	err = errors.Join(err, dupErr, syscall.Fstat(fd, &st), unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &x))
+	if err != nil {
+		unix.Close(fd)
+		return nil, nil, 0, syscall.EIO
+	}
+	out.FromStat(&st)
+	// The identity that a loopback gives it when it has a name.
+	id := fs.StableAttr{Mode: st.Mode, Ino: st.Ino, Gen: uint64(x.Btime.Sec)*1e9 + uint64(x.Btime.Nsec)}
+	ch := n.NewInode(ctx, &fs.LoopbackNode{RootData: n.RootData}, id)
+	ch.Operations().(*node).unnamed = fs.NewLoopbackFile(again).(*fs.LoopbackFile)
+	return ch, &file{fs.NewLoopbackFile(fd).(*fs.LoopbackFile), n.f}, 0, 0
+}
+
+// Getattr asks the open file of one that has, or had, no name.
+func (n *node) Getattr(ctx context.Context, fh fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	if n.unnamed != nil {
+		fh = n.unnamed
+	}
+	return n.LoopbackNode.Getattr(ctx, fh, out)
 }
 
 func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
@@ -151,7 +189,21 @@ func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, o
 	if e := n.f.hit(opLink).errno; e != 0 {
 		return nil, e
 	}
-	return n.LoopbackNode.Link(ctx, target, name, out)
+	from, ok := target.(*node)
+	if !ok || from.unnamed == nil {
+		return n.LoopbackNode.Link(ctx, target, name, out)
+	}
+	fd, _ := from.unnamed.PassthroughFd()
+	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, filepath.Join(n.f.root, name), unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return nil, fs.ToErrno(err)
+	}
+	var attr fuse.AttrOut
+	if e := from.unnamed.Getattr(ctx, &attr); e != 0 {
+		return nil, e
+	}
+	out.Attr = attr.Attr
+	return from.EmbeddedInode(), 0
 }
 
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
@@ -166,6 +218,9 @@ func (n *node) Setattr(ctx context.Context, fh fs.FileHandle, in *fuse.SetAttrIn
 		if e := n.f.hit(opTruncate).errno; e != 0 {
 			return e
 		}
+	}
+	if n.unnamed != nil {
+		fh = n.unnamed
 	}
 	return n.LoopbackNode.Setattr(ctx, fh, in, out)
 }
@@ -228,7 +283,8 @@ func (o *file) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 	if e := o.back.Getattr(ctx, &attr); e != 0 {
 		return e
 	}
-	o.f.durable.sync(attr.Ino)
+	fd, _ := o.back.PassthroughFd()
+	o.f.durable.sync(attr.Ino, fd)
 	return 0
 }
 
@@ -259,26 +315,19 @@ type durable struct {
 	mu    sync.Mutex
 	data  map[uint64][]byte // by inode number
 	names map[string]uint64
-	syncs int
 }
 
 func newDurable(root string) *durable {
 	return &durable{root: root, data: map[uint64][]byte{}, names: map[string]uint64{}}
 }
 
-// sync keeps what a file has now.
-func (d *durable) sync(ino uint64) {
+// sync keeps what an open file has now.
+func (d *durable) sync(ino uint64, fd int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.commitNames()
-	d.syncs++
-	for name, i := range d.names {
-		if i == ino {
-			if b, err := os.ReadFile(filepath.Join(d.root, name)); err == nil {
-				d.data[ino] = b
-			}
-			return
-		}
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil {
+		d.data[ino] = b
 	}
 }
 

@@ -14,7 +14,7 @@ func TestFaults(t *testing.T) {
 	for _, o := range []struct {
 		name string
 		op   op
-	}{{"write", opWrite}, {"fsync", opFsync}, {"close", opClose}, {"create", opCreate}, {"rename", opRename}, {"link", opLink}, {"unlink", opUnlink}} {
+	}{{"write", opWrite}, {"fsync", opFsync}, {"close", opClose}, {"create", opCreate}, {"rename", opRename}, {"link", opLink}} {
 		matrix(t, o.name+"-EIO-once-series", 1, 10, func(g *rig) { g.failsOnce(o.op, fault{errno: syscall.EIO, times: 1}) })
 		matrix(t, o.name+"-EIO-for-good-series", 1, 10, func(g *rig) { g.failsForGood(o.op, fault{errno: syscall.EIO}) })
 	}
@@ -29,6 +29,7 @@ func TestFaults(t *testing.T) {
 	matrix(t, "write-torn-once-one", 1, 10, func(g *rig) { g.failsOne(opWrite, fault{errno: syscall.EIO, torn: true, times: 1}) })
 	matrix(t, "write-EROFS-series", 1, 10, func(g *rig) { g.failsForGood(opWrite, fault{errno: syscall.EROFS}) })
 	matrix(t, "write-EDQUOT-once-series", 1, 10, func(g *rig) { g.failsOnce(opWrite, fault{errno: syscall.EDQUOT, times: 1}) })
+	matrix(t, "unlink-EIO-for-a-while", 1, 10, unlinkFails)
 	matrix(t, "short-writes", 1, 10, shortWrites)
 	matrix(t, "fsync-EIO-for-a-while-files5", 1, 10, fsyncAndRetention)
 	matrix(t, "slow-disk-50ms", 1, 10, func(g *rig) { g.slow(50*time.Millisecond, 0) })
@@ -40,6 +41,7 @@ func TestFaults(t *testing.T) {
 // failsOnce lets an operation of a series fail, and judges the whole of it.
 func (g *rig) failsOnce(o op, what fault) {
 	f := g.faulty()
+	f.named = o == opRename || o == opCreate
 	r := g.record("-o", f.mount+"/a.pcapng", "-b", "packets:1000", "--sync", "flush")
 	g.send(2500, 300, 8000)
 	f.set(o, what)
@@ -81,6 +83,7 @@ func (g *rig) noEmpty(f *faultFS) {
 // failsForGood lets an operation fail until the end: the recording is stopped in it.
 func (g *rig) failsForGood(o op, what fault) {
 	f := g.faulty()
+	f.named = o == opRename || o == opCreate
 	r := g.record("-o", f.mount+"/a.pcapng", "-b", "packets:1000", "--sync", "flush")
 	g.send(2500, 300, 8000)
 	f.set(o, what)
@@ -118,6 +121,26 @@ func (g *rig) failsOne(o op, what fault) {
 	g.judge(r, demand{in: f.root, codes: []int{0, exitFailed, exitLost}, cut: true, untold: true})
 	if o == opWrite && !strings.Contains(r.text(), "input/output error") {
 		g.fault("it does not say what failed:\n%s", r.text())
+	}
+}
+
+// unlinkFails keeps retention from removing files for a while: the recording goes
+// on, and the newest files are there.
+func unlinkFails(g *rig) {
+	f := g.faulty()
+	r := g.record("-o", f.mount+"/a.pcapng", "-b", "packets:500", "-b", "files:3")
+	g.send(2000, 300, 8000)
+	f.set(opUnlink, fault{errno: syscall.EIO})
+	g.send(1500, 300, 8000)
+	f.heal()
+	last := g.send(1500, 300, 8000)
+	r.stop()
+	s := r.summary()
+	a := g.account(captures(f.root))
+	g.tell(a, g.streams.sent(), 0, 0)
+	g.verify(a.files)
+	if code := r.cmd.ProcessState.ExitCode(); code != 0 || s == nil || s.lost() > 0 || a.ours < last-500 {
+		g.fault("exit code %d, %+v, %d packets in files:\n%s", code, s, a.ours, r.text())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"testing"
 	"time"
 )
 
@@ -38,6 +39,9 @@ func (g *rig) end(r *recorder, d demand) *account {
 func (g *rig) judge(r *recorder, d demand) *account {
 	g.t.Helper()
 	code, s := r.cmd.ProcessState.ExitCode(), r.summary()
+	if testing.Verbose() {
+		g.t.Logf("try %d: exit code %d:\n%s", g.try, code, r.text())
+	}
 	if d.codes == nil {
 		d.codes = []int{0}
 	}

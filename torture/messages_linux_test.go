@@ -48,23 +48,6 @@ func (g *rig) terminal(args ...string) (r *recorder, master, tty *os.File) {
 	return r, master, tty
 }
 
-// allWritten waits until all that was sent is in files: nothing waits for words.
-func (g *rig) allWritten() {
-	g.t.Helper()
-	sent := g.streams.sent()
-	var a *account
-	if !g.within(20*time.Second, "all packets are in files", func() bool {
-		a = &account{}
-		seen := map[uint16][]bool{}
-		for _, f := range captures(g.dir) {
-			a.read(f, seen) // what cannot be read yet counts nothing
-		}
-		return a.ours >= sent
-	}) {
-		g.t.Logf("%d of %d are", a.ours, sent)
-	}
-}
-
 // pester asks for counts again and again, which all want to be said.
 func (r *recorder) pester() {
 	for range 300 {
