@@ -54,7 +54,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	// Rows mostly wait.
-	if f := flag.Lookup("test.parallel"); f != nil && !*long {
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		f.Value.Set("8")
 	}
 	code = m.Run()
