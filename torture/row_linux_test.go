@@ -1,8 +1,10 @@
 package torture
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +39,7 @@ func alone(t *testing.T, name string, short, many int, once func(*rig)) {
 
 func runRow(t *testing.T, name string, short, many int, beside bool, once func(*rig)) {
 	t.Helper()
+	table.known(t.Name() + "/" + name)
 	tries := short
 	if *long {
 		tries = many
@@ -86,8 +89,9 @@ func (r *row) count(f func()) {
 
 // results are the rows that have been run.
 type results struct {
-	mu   sync.Mutex
-	rows []*row
+	mu    sync.Mutex
+	rows  []*row
+	names []string // of all rows, also those that have not been run
 }
 
 var table results
@@ -98,18 +102,37 @@ func (t *results) add(r *row) {
 	t.rows = append(t.rows, r)
 }
 
+func (t *results) known(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.names = append(t.names, title(name))
+}
+
+// described checks that a document says of every row what it does.
+func (t *results) described(document string) error {
+	text, err := os.ReadFile(document)
+	if err != nil {
+		return err
+	}
+	for _, name := range t.names {
+		if !strings.Contains(string(text), "\n| "+name+" | ") {
+			err = errors.Join(err, fmt.Errorf("%s has no line that says what the row %s does", document, name))
+		}
+	}
+	return err
+}
+
+// title is a row's name in the table: Kill/zstd.
+func title(name string) string { return strings.TrimPrefix(name, "Test") }
+
 // print writes the matrix as a table of Markdown.
 func (t *results) print(w io.Writer) {
 	slices.SortStableFunc(t.rows, func(a, b *row) int { return strings.Compare(group(a.name), group(b.name)) })
-	fmt.Fprintln(w, "| row | tries | survived | packets sent | told as lost | unexplained | files refused | measured | the row alone: `cd torture && go test …` |")
+	fmt.Fprintln(w, "| row | tries | survived | packets sent | told as lost | unexplained | files refused | measured | this row alone, in torture/ |")
 	fmt.Fprintln(w, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |")
 	for _, r := range t.rows {
-		mode := ""
-		if *long {
-			mode = " -long -timeout 0"
-		}
-		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %s | `%s -run '%s'` |\n", strings.TrimPrefix(r.name, "Test"),
-			r.tries, r.survived, r.sent, r.lost, r.unexplained, r.refused, strings.Join(r.notes, "; "), strings.TrimSpace(mode), pattern(r.name))
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %s | `go test%s -run '%s'` |\n", title(r.name),
+			r.tries, r.survived, r.sent, r.lost, r.unexplained, r.refused, strings.Join(r.notes, "; "), mode(), pattern(r.name))
 	}
 }
 
@@ -118,8 +141,16 @@ func group(name string) string {
 	return g
 }
 
+// mode is the flag that the rows were run with.
+func mode() string {
+	if *long {
+		return " -long"
+	}
+	return ""
+}
+
 // pattern is what -run needs for exactly this row.
 func pattern(name string) string {
 	g, rest, _ := strings.Cut(name, "/")
-	return "^" + g + "$/^" + rest + "$"
+	return g + "/^" + rest + "$"
 }
