@@ -231,16 +231,18 @@ type summary struct {
 	DroppedNoSlab  uint64 `json:"dropped_no_slab"`
 	DroppedByWrite uint64 `json:"dropped_by_write"`
 	AfterLimit     uint64 `json:"after_limit"`
+	AfterStop      uint64 `json:"after_stop"` // that came while the device was going
 
 	// Meddled were recorded in files that somebody else removed or changed. It is told
 	// in words only.
 	Meddled uint64 `json:"-"`
 }
 
-// lost is all that is told as lost.
-func (s *summary) lost() uint64 {
-	return s.DroppedByQueue + s.DroppedNoSlab + s.DroppedByWrite + s.AfterLimit
-}
+// dropped are packets that should have been recorded.
+func (s *summary) dropped() uint64 { return s.DroppedByQueue + s.DroppedNoSlab + s.DroppedByWrite }
+
+// gone is all that is told not to be in a file, or not in one of the recorder's own.
+func (s *summary) gone() uint64 { return s.dropped() + s.AfterLimit + s.AfterStop + s.Meddled }
 
 // event is a line of --json.
 type event struct {
@@ -307,8 +309,14 @@ func (r *recorder) spoken() *summary {
 	if m == nil {
 		return nil
 	}
-	return &summary{
+	s := &summary{
 		Recorded: number(m[1]), Received: number(m[2]), Exact: m[3] == "",
 		DroppedByQueue: number(m[4]), DroppedNoSlab: number(m[5]), DroppedByWrite: number(m[6]),
 	}
+	if m := afterStop.FindStringSubmatch(r.text()); m != nil {
+		s.AfterStop = number(m[1])
+	}
+	return s
 }
+
+var afterStop = regexp.MustCompile(`([\d,]+) packets? came after the stop`)

@@ -41,7 +41,7 @@ func (g *rig) deviceDeleted(ingest string) {
 	g.sh("ip link del %s", device)
 	r.wait("its device has gone")
 	g.streams.stop()
-	g.judge(r, demand{codes: []int{0, exitFailed}})
+	g.judge(r, demand{codes: []int{0, exitFailed}, atLeast: true}) // what waited in the kernel went with it
 }
 
 // deviceChanged changes the device: the recording goes on.

@@ -62,8 +62,8 @@ func (g *rig) noRoom(small, large string, packets int, stop bool) {
 func (g *rig) lostNothing(r *recorder, d demand) {
 	g.t.Helper()
 	g.end(r, d)
-	if s := r.summary(); s != nil && s.lost() > 0 {
-		g.fault("memory had room, and %d packets are lost: %+v\n%s", s.lost(), *s, r.text())
+	if s := r.summary(); s != nil && s.dropped() > 0 {
+		g.fault("memory had room, and %d packets are lost: %+v\n%s", s.dropped(), *s, r.text())
 	}
 }
 

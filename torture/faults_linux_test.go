@@ -139,7 +139,7 @@ func unlinkFails(g *rig) {
 	a := g.account(captures(f.root))
 	g.tell(a, g.streams.sent(), 0, 0)
 	g.verify(a.files)
-	if code := r.cmd.ProcessState.ExitCode(); code != 0 || s == nil || s.lost() > 0 || a.ours < last-500 {
+	if code := r.cmd.ProcessState.ExitCode(); code != 0 || s == nil || s.dropped() > 0 || a.ours < last-500 {
 		g.fault("exit code %d, %+v, %d packets in files:\n%s", code, s, a.ours, r.text())
 	}
 }

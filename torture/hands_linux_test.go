@@ -90,8 +90,8 @@ func (g *rig) meddled(series bool, how func(string) error) {
 	}
 	a := g.account(own)
 	sent := g.streams.sent()
-	unexplained := int64(sent) - int64(a.ours) - int64(s.lost()) - int64(s.Meddled)
-	g.tell(a, sent, s.lost()+s.Meddled, unexplained)
+	unexplained := int64(sent) - int64(a.ours) - int64(s.gone())
+	g.tell(a, sent, s.gone(), unexplained)
 	if unexplained != 0 {
 		g.fault("%d unexplained: %d sent, %d of them before, %d in other files, %+v:\n%s", unexplained, sent, first, a.ours, *s, r.text())
 	}
@@ -119,7 +119,7 @@ func (g *rig) planted(plant func(dir string) error) {
 		return
 	}
 	sent := g.streams.sent()
-	g.tell(a, sent, s.lost(), int64(sent)-int64(a.ours)-int64(s.lost()))
+	g.tell(a, sent, s.gone(), int64(sent)-int64(a.ours)-int64(s.gone()))
 	if a.ours != sent || r.cmd.ProcessState.ExitCode() != 0 {
 		g.fault("%d of %d packets are there, exit code %d:\n%s", a.ours, sent, r.cmd.ProcessState.ExitCode(), r.text())
 	}

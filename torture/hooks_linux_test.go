@@ -33,8 +33,8 @@ func (g *rig) hook(script, timeout string) {
 	if most > 512<<20 {
 		g.fault("it took %d MiB", most>>20)
 	}
-	if s := r.summary(); s != nil && s.lost() > 0 {
-		g.fault("%d packets are lost:\n%s", s.lost(), r.text())
+	if s := r.summary(); s != nil && s.dropped() > 0 {
+		g.fault("%d packets are lost:\n%s", s.dropped(), r.text())
 	}
 }
 

@@ -59,17 +59,21 @@ func (g *rig) judge(r *recorder, d demand) *account {
 		s = new(summary)
 	}
 	sent := g.streams.sent()
-	unexplained := int64(sent) - int64(a.ours) - int64(s.lost()) - int64(s.Meddled)
-	g.tell(a, sent, s.lost()+s.Meddled, unexplained)
-	if unexplained != 0 && !(d.atLeast && !s.Exact && unexplained > 0) {
+	unexplained := int64(sent) - int64(a.ours) - int64(s.gone())
+	if d.atLeast && !s.Exact && unexplained > 0 {
+		g.note("more lost than the lower bound that is told")
+		unexplained = 0
+	}
+	g.tell(a, sent, s.gone(), unexplained)
+	if unexplained != 0 {
 		g.fault("%d unexplained: %d sent, %d in files (%d others), told as lost %+v:\n%s",
 			unexplained, sent, a.ours, a.packets-a.ours, *s, r.text())
 	}
 	if a.packets+s.Meddled != s.Recorded {
 		g.fault("%d packets are recorded, it says, and %d are in files", s.Recorded, a.packets)
 	}
-	if !d.untold && a.dropped != s.lost()-s.AfterLimit {
-		g.fault("%d packets are lost, it says, and files say %d", s.lost()-s.AfterLimit, a.dropped)
+	if !d.untold && a.dropped != s.dropped() {
+		g.fault("%d packets are lost, it says, and files say %d", s.dropped(), a.dropped)
 	}
 	if a.cut > 0 && !d.cut {
 		g.fault("%d of %d files have no end:\n%s", a.cut, len(files), r.text())

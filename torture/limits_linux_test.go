@@ -165,14 +165,14 @@ func (g *rig) flood(d time.Duration, ingest string) {
 	time.Sleep(time.Second) // what the issue gives it
 	r.signal(unix.SIGUSR1)
 	g.eventually("counts", func() bool { return len(r.events("counts")) > 0 })
-	before := r.counts("counts").lost()
+	before := r.counts("counts").dropped()
 	g.send(3000, 100, 3000)
 	g.end(r, demand{codes: []int{0, exitLost}})
 	if s := r.summary(); s != nil {
-		if s.lost() != before {
-			g.fault("a second after the flood, %d of 3,000 packets at 3,000 a second are lost", s.lost()-before)
+		if s.dropped() != before {
+			g.fault("a second after the flood, %d of 3,000 packets at 3,000 a second are lost", s.dropped()-before)
 		}
-		g.note("%.1f%% lost, %d MiB resident", 100*float64(s.lost())/float64(g.streams.sent()), late>>20)
+		g.note("%.1f%% lost, %d MiB resident", 100*float64(s.dropped())/float64(g.streams.sent()), late>>20)
 	}
 	if late > early+early/5+16<<20 {
 		g.fault("memory grew from %d to %d MiB", early>>20, late>>20)

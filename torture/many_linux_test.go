@@ -51,7 +51,7 @@ func tenAtOnce(g *rig) {
 		if s := r.summary(); s == nil || s.Recorded != packets {
 			g.fault("recorder %d, of %d packets: %+v", i, packets, s)
 		} else {
-			lost += s.lost()
+			lost += s.gone()
 		}
 	}
 	a := g.account(captures(g.dir))
@@ -95,7 +95,7 @@ func manyStarts(g *rig) {
 			g.fault("start %d: exit code %d: %s", i, code, r.text())
 		}
 		if s := r.summary(); s != nil {
-			lost += s.lost()
+			lost += s.gone()
 		}
 		if left := g.leftDevices(); len(left) > 0 {
 			g.fault("devices are left: %q", left)
