@@ -108,12 +108,13 @@ func (g *rig) failsOne(o op, what fault) {
 	f := g.faulty()
 	r := g.record("-o", f.mount+"/a.pcapng", "--sync", "flush")
 	g.send(2500, 300, 8000)
+	asked := f.times(o)
 	f.set(o, what)
 	g.traffic(300, 5000)
-	asked := f.times(o)
-	limit := time.Now().Add(time.Second)
-	for f.times(o) == asked && time.Now().Before(limit) && !r.ended() {
-		time.Sleep(5 * time.Millisecond) // a close comes at the end only
+	if o == opClose { // which comes at the end only
+		g.flowing()
+	} else {
+		g.eventually("the operation", func() bool { return f.times(o) > asked || r.ended() })
 	}
 	g.streams.stop()
 	r.stop()
