@@ -13,9 +13,9 @@
 // docs/RELIABILITY.md. Rows that start recorders need root and Linux: they make
 // devices in network namespaces of their own.
 //
-// A way through the files: row (what is counted), rig (a namespace, a folder, a
-// recorder), send, account (what is in the files), faultfs and durable (a file
-// system that fails on demand and forgets what was not synced), and then the rows
-// by what they do: kill, power, disk, device, signals, limits, hooks, messages,
-// many.
+// A way through the files: row (what is counted), rig (a namespace and a folder),
+// recorder, send, account (what is in the files), judge (what that says of the
+// recorder), faultfs (a file system that fails on demand), durable (and that forgets
+// what was not synced), and then the rows by what they do: kill, power, disk, faults,
+// hands, device, signals, limits, hooks, messages, many.
 package torture

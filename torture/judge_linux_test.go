@@ -2,7 +2,9 @@ package torture
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -161,4 +163,19 @@ func (g *rig) repaired(files []string) []string {
 		}
 	}
 	return captures(dir)
+}
+
+func size(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return -1
+	}
+	return info.Size()
+}
+
+func exitCode(err error) int {
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
 }

@@ -76,6 +76,7 @@ func (r *row) attempt(t *testing.T, i int, once func(*rig)) {
 				panic(p)
 			}
 		}()
+		g.prepare()
 		once(g)
 	}()
 	<-done
