@@ -69,3 +69,17 @@ vuln:
 bench:
 	scripts/install-tools $(PEERS)
 	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg
+
+# The fault matrix, a module of its own. torture-short is the part of test, torture
+# all of it, by which docs/RELIABILITY.md is written: about an hour, as root.
+TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mkfs.ext4 mkfs.xfs
+
+.PHONY: torture torture-short
+
+torture-short:
+	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
+	cd torture && $(GO) test ./...
+
+torture:
+	scripts/install-tools $(TORTURE_TOOLS)
+	cd torture && $(GO) test -long -timeout 0
