@@ -135,7 +135,7 @@ func (d *Device) broken(doing string, err error) error {
 }
 
 // Wake implements Ingest.
-func (d *Device) Wake() { d.poll.wake() }
+func (d *Device) Wake() { d.poll.Wake() }
 
 // Drops implements Ingest. On Linux it is the growth of the device's tx_dropped,
 // or with a ring what found no room there and what was lost on the way; on macOS
@@ -156,6 +156,21 @@ func (d *Device) Drops() (n uint64, exact bool, err error) {
 		return 0, false, fmt.Errorf("drops of device %s: %w", d.name, err)
 	}
 	return n, exact, nil
+}
+
+// Arrived returns how many packets have been put where Next takes them from, where
+// the system says so (a ring); else, and while Drops or Settle asks the kernel, 0. What
+// has arrived and was not returned by Next waits there.
+func (d *Device) Arrived() uint64 {
+	if !d.mu.TryLock() {
+		return 0 // who asks for counts is not to wait for a lock of the whole network stack
+	}
+	defer d.mu.Unlock()
+	r, ok := d.drops.(interface{ arrived() uint64 })
+	if !ok {
+		return 0
+	}
+	return r.arrived()
 }
 
 // Settle waits until the device has been given what senders have already handed
