@@ -47,3 +47,16 @@ vuln:
 bench:
 	scripts/install-tools $(PEERS)
 	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg
+
+# Boots kernels in QEMU, without KVM: two to five minutes each. docs/kernels.md has what
+# came of it.
+.PHONY: kernels systemd-vm
+kernels:
+	scripts/install-tools $(VMTOOLS) qemu-system-aarch64 tshark capinfos
+	scripts/vm/kernels
+
+systemd-vm:
+	scripts/install-tools $(VMTOOLS) mmdebstrap mke2fs tshark capinfos
+	scripts/vm/systemd
+
+VMTOOLS = qemu-system-x86_64 cpio xz dpkg-deb
