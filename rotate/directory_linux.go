@@ -25,7 +25,10 @@ func openUnnamed(dir *os.File) (*os.File, error) {
 // linkUnnamed goes through /proc, which needs no privilege, and where that is
 // not mounted by the descriptor alone.
 func linkUnnamed(f, folder *os.File, base string) error {
-	fd, dir := int(f.Fd()), int(folder.Fd())
+	return linkFile(int(f.Fd()), int(folder.Fd()), base)
+}
+
+func linkFile(fd, dir int, base string) error {
 	err := unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), dir, base, unix.AT_SYMLINK_FOLLOW)
 	if errors.Is(err, unix.ENOENT) {
 		err = unix.Linkat(fd, "", dir, base, unix.AT_EMPTY_PATH)

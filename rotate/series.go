@@ -29,6 +29,10 @@ type Config struct {
 	// A policy that removes files needs it.
 	Inspect func(f *os.File) (Info, error)
 
+	// Helper makes the files, with their owner, in a directory that this process
+	// cannot write in. nil: this process does. Linux.
+	Helper *Helper
+
 	// LetBe is told once of each file or folder that this process may not look
 	// into or remove, as one left by another user. nil: nobody is.
 	LetBe func(name string, err error)
@@ -72,7 +76,11 @@ type Series struct {
 // the policy one name.
 func OpenSeries(c Config) (*Series, error) {
 	dir, _ := splitName(c.Name)
-	return openSeries(c, func() (filesystem, error) { return openDirectory(dir) })
+	if c.Helper == nil {
+		return openSeries(c, func() (filesystem, error) { return openDirectory(dir) })
+	}
+	c.Owner = Owner{} // the helper's
+	return openSeries(c, func() (filesystem, error) { return openRemote(c.Helper, dir) })
 }
 
 func openSeries(c Config, openDir func() (filesystem, error)) (*Series, error) {
