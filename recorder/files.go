@@ -50,7 +50,7 @@ type FilesConfig struct {
 
 	Stop rotate.Stop // FileBytes and Files; the other limits are the reader's
 	Sync SyncPolicy
-	Hook *rotate.Hook // nil: none
+	Hook Hook // nil: none
 
 	// GiveUp is done when a series should no longer try to write what cannot
 	// be written.
@@ -58,6 +58,11 @@ type FilesConfig struct {
 	// Event is told what happens (see event.go), from several goroutines. It
 	// should not block: the writer waits for it.
 	Event func(any)
+}
+
+// Hook is run on complete files: a rotate.Hook, or another process that runs one.
+type Hook interface {
+	Run(ctx context.Context, file string) rotate.HookResult
 }
 
 // FileSink is a Sink that writes a file or a series of them.

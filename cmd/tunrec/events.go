@@ -32,12 +32,12 @@ func (e *eventWriter) print(event string, f fields) {
 	e.w.Write(append(line, '\n')) // there is nowhere to complain to
 }
 
-func (e *eventWriter) started(src *source, addrs []string, input, output string) {
-	f := fields{"output": output, "version": version}
+func (e *eventWriter) started(src *source, addrs []string, o options, output string) {
+	f := fields{"output": output, "user": o.identity.name, "version": version}
 	if src.device != nil {
 		f["interface"], f["addresses"], f["ingest"] = src.name, addrs, src.device.IngestName()
 	} else {
-		f["input"] = input
+		f["input"] = o.replay
 	}
 	e.print("started", f)
 }

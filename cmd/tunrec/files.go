@@ -66,6 +66,9 @@ func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedO
 // packet comes.
 func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 	config := o.seriesConfig(src.name, ui)
+	if err := o.startDirectory(&config); err != nil {
+		return nil, err
+	}
 	series, err := rotate.OpenSeries(config)
 	if err != nil {
 		return nil, createError(err, config.Name)

@@ -157,10 +157,12 @@ type options struct {
 	recorder recorder.Config
 
 	identity identity
+	helped   helped
 
 	policy rotate.Policy
 	stop   rotate.Stop
 	files  recorder.FilesConfig
+	hook   *rotate.Hook // nil: none
 	dryRun bool
 	json   bool
 	filter string
@@ -268,7 +270,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 		if h.Limit = c.Duration("hook-timeout"); h.Limit <= 0 {
 			return fmt.Errorf("--hook-timeout %v: has to be more than 0", h.Limit)
 		}
-		o.files.Hook = &h
+		o.hook = &h
 	}
 	o.files.Policy, o.files.Stop, o.files.EmptyFiles = o.policy, o.stop, c.Bool("empty-files")
 	return nil

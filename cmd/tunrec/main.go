@@ -21,7 +21,10 @@ const (
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	err := newApp().Run(withExtcap(args))
+	isHelper, err := helperMain(args)
+	if !isHelper {
+		err = newApp().Run(withExtcap(args))
+	}
 	if err == nil {
 		return exitOK
 	}

@@ -34,7 +34,12 @@ func record(c *cli.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
+	manager := findManager(ui)
 	if err := o.chooseUser(); err != nil {
+		return err
+	}
+	defer o.helped.close()
+	if err := o.startHelpers(ui); err != nil {
 		return err
 	}
 	src, err := o.openSource(ui)
@@ -55,23 +60,27 @@ func record(c *cli.Context) error {
 		err = o.configure(src)
 	}
 	if err == nil {
+		err = o.helped.await()
+	}
+	if err == nil {
 		err = o.dropPrivileges(ui)
 	}
 	if err != nil {
 		return errors.Join(err, out.discard())
 	}
+	defer o.helped.watch(cancel)()
 	defer handle(signals, cancel, rec, ui, o.series())()
 	if o.stop.Duration > 0 {
 		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
 	}
 
 	ui.started(o, src, out.name)
-	defer tellManager(ctx, rec, "recording "+src.name+" to "+out.name, ui)()
+	defer tellManager(manager, ctx, rec, "recording "+src.name+" to "+out.name, ui)()
 	start := time.Now()
 	stopLine := ui.watch(rec, out.name)
 	err = rec.Run(ctx)
 	stopLine()
-	err = errors.Join(err, out.close())
+	err = errors.Join(err, out.close(), o.helped.close())
 	ui.finished(rec.Stats(), src, out.name, time.Since(start))
 	return verdict(err, rec.Stats())
 }

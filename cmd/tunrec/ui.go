@@ -116,7 +116,7 @@ func (u *ui) clear() {
 	}
 }
 
-// started says what is recorded where, and how to see a packet.
+// started says what is recorded where and as whom, and how to see a packet.
 func (u *ui) started(o options, src *source, name string) {
 	from := src.name
 	if o.replay == "-" {
@@ -136,8 +136,8 @@ func (u *ui) started(o options, src *source, name string) {
 	if len(shown) > 0 {
 		from += " (" + strings.Join(shown, ", ") + ")"
 	}
-	u.say("recording %s to %s", from, name)
-	u.events.started(src, addrs, o.replay, name)
+	u.say("recording %s to %s as %s", from, name, o.identity.name)
+	u.events.started(src, addrs, o, name)
 	u.ingest(o.device, src)
 	if u.verbose {
 		c := o.recorder
