@@ -11,10 +11,11 @@ import (
 //
 //	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite + AfterLimit
 //
-// and DroppedByQueue were sent into the device beside them. Before that, the
-// packets in slabs under way are missing on the right side.
+// and DroppedByQueue were sent into the device beside them. Before that, InMemory is
+// what is missing on the right side.
 type Stats struct {
 	Received  uint64 // that the source delivered
+	InMemory  uint64 // received, or waiting in the source, and not yet in the file
 	Filtered  uint64 // rejected by the capture filter
 	Truncated uint64 // cut to the snaplen
 
@@ -69,6 +70,14 @@ func (r *Recorder) Stats() Stats {
 	}
 	for i := range s.Chunks {
 		s.Chunks[i] = c.chunks[i].Load()
+	}
+	came := s.Received
+	if source, ok := r.Source.(interface{ Arrived() uint64 }); ok {
+		came = max(came, source.Arrived())
+	}
+	// The counts are not of one moment: those of the writer may be ahead.
+	if done := s.Recorded + s.Filtered + s.LostAfterRead() + s.AfterLimit; came > done {
+		s.InMemory = came - done
 	}
 	return s
 }

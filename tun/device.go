@@ -158,6 +158,21 @@ func (d *Device) Drops() (n uint64, exact bool, err error) {
 	return n, exact, nil
 }
 
+// Arrived returns how many packets have been put where Next takes them from, where
+// the system says so (a ring); else, and while Drops or Settle asks the kernel, 0. What
+// has arrived and was not returned by Next waits there.
+func (d *Device) Arrived() uint64 {
+	if !d.mu.TryLock() {
+		return 0 // who asks for counts is not to wait for a lock of the whole network stack
+	}
+	defer d.mu.Unlock()
+	r, ok := d.drops.(interface{ arrived() uint64 })
+	if !ok {
+		return 0
+	}
+	return r.arrived()
+}
+
 // Settle waits until the device has been given what senders have already handed
 // to the kernel, limit at the most. Before the last packets are read, that is
 // what makes sure of them: where several senders meet, packets may wait in its

@@ -91,6 +91,12 @@ func (d *ringDrops) count() (n uint64, exact bool, err error) {
 	return lost + d.before + queue, queue == 0, err
 }
 
+// arrived implements Device.Arrived.
+func (d *ringDrops) arrived() uint64 {
+	seen, lost := d.ring.counted()
+	return seen - lost
+}
+
 // settle implements Device.Settle.
 func (d *linkDrops) settle(limit time.Duration) error {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {

@@ -270,6 +270,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 		if h.Limit = c.Duration("hook-timeout"); h.Limit <= 0 {
 			return fmt.Errorf("--hook-timeout %v: has to be more than 0", h.Limit)
 		}
+		h.Output = console
 		o.hook = &h
 	}
 	o.files.Policy, o.files.Stop, o.files.EmptyFiles = o.policy, o.stop, c.Bool("empty-files")

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/tunrec/tunrec/internal/helper"
 	"github.com/tunrec/tunrec/rotate"
@@ -46,7 +45,7 @@ func (o *options) startHooks() error {
 	if !o.identity.byRoot {
 		dirs = append(o.dirs(), dirs...)
 	}
-	hooks, err := helper.StartHooks(*o.hook, o.identity.become, dirs, os.Stderr)
+	hooks, err := helper.StartHooks(*o.hook, o.identity.become, dirs)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func main() { os.Exit(run(os.Args)) }
 func run(args []string) int {
 	isHelper, err := helperMain(args)
 	if !isHelper {
+		defer console.Flush(outletStall, outletLimit)
 		err = newApp().Run(withExtcap(args))
 	}
 	if err == nil {

@@ -27,7 +27,8 @@ func record(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ui := newUI(c.Bool("q"), c.Bool("v"), o.json)
+	ui := newLiveUI(c.Bool("q"), c.Bool("v"), o.json)
+	defer ui.flush()
 	if o.dryRun {
 		return o.printRemovals(ui)
 	}
@@ -77,9 +78,9 @@ func record(c *cli.Context) error {
 	ui.started(o, src, out.name)
 	defer tellManager(manager, ctx, rec, "recording "+src.name+" to "+out.name, ui)()
 	start := time.Now()
-	stopLine := ui.watch(rec, out.name)
+	endWatch := ui.watch(ctx, rec, out.name)
 	err = rec.Run(ctx)
-	stopLine()
+	endWatch()
 	err = errors.Join(err, out.close(), o.helped.close())
 	ui.finished(rec.Stats(), src, out.name, time.Since(start))
 	return verdict(err, rec.Stats())
@@ -91,6 +92,8 @@ func verdict(err error, s recorder.Stats) error {
 	switch {
 	case err == nil && lost == 0:
 		return nil
+	case errors.Is(err, recorder.ErrHarmed):
+		return &codedError{exitLost, "keep others, such as a log rotation or a cleaner, away from files that are being recorded", err, ""}
 	case lost == 0:
 		return err
 	case err == nil:

@@ -55,8 +55,7 @@ func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Rec
 				stopping = time.Now()
 				cancel()
 			case s != syscall.SIGHUP && time.Since(stopping) > sameStop:
-				ui.aborted(s)
-				os.Exit(exitFailed) // no defer may wait for what hangs
+				ui.abort(s)
 			}
 		}
 	}()

@@ -44,9 +44,12 @@ type Hooks struct {
 	lanes chan *os.File
 }
 
-// StartHooks starts it, as u, who writes in dirs and reads everything. What hooks print
-// goes to stderr.
-func StartHooks(h rotate.Hook, u privilege.User, dirs []string, stderr io.Writer) (*Hooks, error) {
+// StartHooks starts it, as u, who writes in dirs and reads everything.
+func StartHooks(h rotate.Hook, u privilege.User, dirs []string) (*Hooks, error) {
+	var stderr io.Writer = os.Stderr
+	if h.Output != nil {
+		stderr = h.Output
+	}
 	p, err := start{
 		kind: hookKind, config: hookConfig{h.Argv, h.Limit, u, dirs}, env: h.Env,
 		sockets: hookLanes, stderr: stderr,
@@ -131,7 +134,9 @@ func serveHooks(config []byte) error {
 	if _, err := sockets[0].Write([]byte{1}); err != nil { // ready
 		return err
 	}
-	h := rotate.Hook{Argv: c.Argv, Limit: c.Limit}
+	// A plain writer, so that no hook holds standard error itself: what one leaves
+	// running could hold up the end.
+	h := rotate.Hook{Argv: c.Argv, Limit: c.Limit, Output: struct{ io.Writer }{os.Stderr}}
 	var lanes sync.WaitGroup
 	for _, socket := range sockets {
 		lanes.Go(func() { serveLane(h, socket) })

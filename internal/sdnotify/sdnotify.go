@@ -115,10 +115,14 @@ func (n *Notifier) Watch(ctx context.Context, state func() (status string, alive
 // statusLine keeps a status from being taken for more lines.
 func statusLine(s string) string { return "STATUS=" + strings.ReplaceAll(s, "\n", " ") }
 
+// sendLimit bounds the wait for a manager that does not read.
+const sendLimit = time.Second
+
 func (n *Notifier) send(lines ...string) error {
 	if n == nil {
 		return nil
 	}
+	_ = n.conn.SetWriteDeadline(time.Now().Add(sendLimit)) // fails only of a closed one
 	if _, err := n.conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("tell the service manager %s: %w", lines[0], err)
 	}
