@@ -126,11 +126,11 @@ func (o *options) chooseOther() error {
 	switch rootErr := privilege.CanWrite(privilege.User{}, mustWrite...); {
 	case o.series() && id.owner != nil && id.owner.UID == 0:
 		id.byRoot, err = true, rootErr
-	case err == nil || os.Geteuid() != 0:
-	case o.series() && helpers:
-		id.byRoot, err = true, rootErr
+	case err == nil:
 	case !o.series() && id.user == nil && id.owner == nil:
-		id.byRoot, err = true, nil // if not even root can, that is told then
+		id.byRoot, err = os.Geteuid() == 0, nil // if not even that works, it is told then
+	case o.series() && helpers && os.Geteuid() == 0:
+		id.byRoot, err = true, rootErr
 	}
 	if err == nil && o.hook != nil {
 		err = o.canHook()
