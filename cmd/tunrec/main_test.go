@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 		// Each of the many processes would sleep a second at its end.
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}
-	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood})
+	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood, "tunrec-probe": probed})
 }
 
 // flood sends numbered UDP packets of random bytes to port 9 of an address.

@@ -58,16 +58,24 @@ func (d *Directory) Helper() *rotate.Helper { return rotate.NewHelper(d.sockets)
 // Ended is closed when the process has ended.
 func (d *Directory) Ended() <-chan struct{} { return d.ended }
 
-// serveDirectory is the helper. It is root without a capability, who may make files in a
-// directory of root's. To give them to others it has the two that this takes; Landlock
-// and the filter of system calls leave it nothing else to use them on.
+// serveDirectory is the helper.
 func serveDirectory(config []byte) error {
 	var c directoryConfig
 	if err := json.Unmarshal(config, &c); err != nil {
 		return fmt.Errorf("configuration of a helper: %w", err)
 	}
 	files := inherited(rotate.HelperLanes + 1)
+	if err := c.confine(); err != nil {
+		return err
+	}
 	sockets, dir := files[:rotate.HelperLanes], files[rotate.HelperLanes]
+	return rotate.ServeDirectory(sockets, dir, rotate.Config{Name: c.Name, Suffix: c.Suffix, Owner: c.Owner})
+}
+
+// confine leaves root without a capability, who may make files in a directory of root's.
+// To give them to others it has the two that this takes; Landlock and the filter of
+// system calls leave it nothing else to use them on.
+func (c directoryConfig) confine() error {
 	var keep []int
 	if c.Owner.Set && c.Owner.UID != 0 {
 		keep = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE}
@@ -75,8 +83,5 @@ func serveDirectory(config []byte) error {
 	_, _, err := privilege.Drop(privilege.Config{
 		Dirs: []string{rotate.Dir(c.Name)}, Calls: privilege.ServeFiles, Capabilities: keep,
 	})
-	if err != nil {
-		return err
-	}
-	return rotate.ServeDirectory(sockets, dir, rotate.Config{Name: c.Name, Suffix: c.Suffix, Owner: c.Owner})
+	return err
 }

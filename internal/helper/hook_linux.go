@@ -127,8 +127,7 @@ func serveHooks(config []byte) error {
 		return fmt.Errorf("configuration of a helper: %w", err)
 	}
 	sockets := inherited(hookLanes)
-	_, _, err := privilege.Drop(privilege.Config{User: c.User, Dirs: c.Dirs, Read: []string{"/"}})
-	if err != nil {
+	if err := c.confine(); err != nil {
 		return err
 	}
 	if _, err := sockets[0].Write([]byte{1}); err != nil { // ready
@@ -143,6 +142,13 @@ func serveHooks(config []byte) error {
 	}
 	lanes.Wait()
 	return nil
+}
+
+// confine leaves to it, and to the hooks, what the user may, but files are made in Dirs
+// alone.
+func (c hookConfig) confine() error {
+	_, _, err := privilege.Drop(privilege.Config{User: c.User, Dirs: c.Dirs, Read: []string{"/"}})
+	return err
 }
 
 // serveLane runs one hook at a time.
