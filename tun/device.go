@@ -135,7 +135,7 @@ func (d *Device) broken(doing string, err error) error {
 }
 
 // Wake implements Ingest.
-func (d *Device) Wake() { d.poll.wake() }
+func (d *Device) Wake() { d.poll.Wake() }
 
 // Drops implements Ingest. On Linux it is the growth of the device's tx_dropped,
 // or with a ring what found no room there and what was lost on the way; on macOS

@@ -2,7 +2,6 @@ package tun
 
 import (
 	"bytes"
-	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -331,16 +330,5 @@ func TestFamilyWithoutPacketIsSkipped(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 		})
-	}
-}
-
-func TestPollMillis(t *testing.T) {
-	for d, want := range map[time.Duration]int{
-		-1: -1, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2,
-		math.MaxInt64: math.MaxInt32,
-	} {
-		if got := pollMillis(d); got != want {
-			t.Errorf("%v: %d, not %d", d, got, want)
-		}
 	}
 }

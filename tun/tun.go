@@ -17,7 +17,7 @@
 //	batch.go     many packets per read: recvmsg_x(2) on macOS
 //	ring_*.go    many packets without a system call, out of a ring: Linux;
 //	             ring_program_*.go puts them there, clock_*.go makes their time
-//	poll.go      waiting for a packet or, by stop_*.go, for Wake
+//	poll.go      waiting for a packet or for Wake
 //	attach_*.go  using a device that exists
 //	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's
 package tun
