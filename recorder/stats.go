@@ -9,7 +9,7 @@ import (
 // Stats are counts of packets since the recording began, where not said
 // otherwise. When Run has returned,
 //
-//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite + AfterLimit
+//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite + AfterLimit + Undelivered
 //
 // and DroppedByQueue were sent into the device beside them. Before that, InMemory is
 // what is missing on the right side.
@@ -24,6 +24,7 @@ type Stats struct {
 	DroppedNoSlab  uint64 // read, but no slab was free
 	DroppedByWrite uint64 // read, but the file could not be written
 	AfterLimit     uint64 // read before it was known that the last file was full
+	Undelivered    uint64 // read for a reader of the stream who had gone
 
 	Recorded      uint64                   // written to the file
 	OriginalBytes uint64                   // their lengths on the wire added up
@@ -45,9 +46,9 @@ type counters struct {
 	received, filtered, truncated, droppedByQueue, droppedNoSlab atomic.Uint64
 	queueInexact                                                 atomic.Bool
 	// the writer's
-	recorded, droppedByWrite, afterLimit atomic.Uint64
-	originalBytes, contentBytes          atomic.Uint64
-	chunks                               [capfile.Best + 1]atomic.Uint64
+	recorded, droppedByWrite, afterLimit, undelivered atomic.Uint64
+	originalBytes, contentBytes                       atomic.Uint64
+	chunks                                            [capfile.Best + 1]atomic.Uint64
 }
 
 // Stats returns the counts as they are now. It may be called at any time, from
@@ -63,6 +64,7 @@ func (r *Recorder) Stats() Stats {
 		DroppedNoSlab:  c.droppedNoSlab.Load(),
 		DroppedByWrite: c.droppedByWrite.Load(),
 		AfterLimit:     c.afterLimit.Load(),
+		Undelivered:    c.undelivered.Load(),
 		Recorded:       c.recorded.Load(),
 		OriginalBytes:  c.originalBytes.Load(),
 		ContentBytes:   c.contentBytes.Load(),
@@ -76,7 +78,7 @@ func (r *Recorder) Stats() Stats {
 		came = max(came, source.Arrived())
 	}
 	// The counts are not of one moment: those of the writer may be ahead.
-	if done := s.Recorded + s.Filtered + s.LostAfterRead() + s.AfterLimit; came > done {
+	if done := s.Recorded + s.Filtered + s.LostAfterRead() + s.AfterLimit + s.Undelivered; came > done {
 		s.InMemory = came - done
 	}
 	return s

@@ -45,6 +45,9 @@ func (r *Recorder) write() error {
 		}
 		switch {
 		case failed == nil:
+		case errors.Is(failed, ErrReaderGone):
+			r.counters.undelivered.Add(uint64(unwritten.Packets))
+			r.request(requestEnd)
 		case errors.Is(failed, ErrEnough):
 			r.counters.afterLimit.Add(uint64(unwritten.Packets))
 			r.request(requestEnd)

@@ -17,12 +17,14 @@ import (
 //	request  0 what   1..8 inode   9.. name, at most maxRemoteName bytes
 //	answer   0..3 errno            and SCM_RIGHTS
 //
-// Numbers are little-endian. All names are of the series, as naming knows them.
+// Numbers are little-endian. All names are of the series, as naming knows them, or
+// temporary ones. That of askRename is the new one, and behind a zero byte the old one.
 const (
 	askFolder  = iota + 1 // the descriptor of a folder, to list and to sync
-	askCreate             // that of a new file
+	askCreate             // that of a new file, under a temporary name
 	askUnnamed            // that of a new file without a name
 	askLink               // give the unnamed file of that inode its name
+	askRename             // give the file with a temporary name its own, in the same folder
 	askMkdir
 	askRemove // a file or an empty folder
 	askStat   // a descriptor that only tells what the name stands for (O_PATH)
@@ -130,21 +132,18 @@ func (r *remote) create(name string) (*os.File, error) { return r.ask(askCreate,
 
 func (r *remote) unnamed() (*os.File, error) { return r.ask(askUnnamed, ".", 0) }
 
-func (r *remote) link(f *os.File, name string) (*os.File, error) {
+func (r *remote) link(f *os.File, name string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, os.NewSyscallError("fstat", err)
+		return os.NewSyscallError("fstat", err)
 	}
-	// A copy of the descriptor, because an os.File keeps the name it began with.
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	named := os.NewFile(uintptr(fd), filepath.Join(r.path, name))
-	if _, err := r.ask(askLink, name, st.Ino); err != nil {
-		return nil, errors.Join(err, named.Close())
-	}
-	return named, f.Close()
+	_, err := r.ask(askLink, name, st.Ino)
+	return err
+}
+
+func (r *remote) rename(from, to string) error {
+	_, err := r.ask(askRename, to+"\x00"+from, 0)
+	return err
 }
 
 func (r *remote) mkdir(name string) error {
@@ -191,12 +190,11 @@ func (r *remote) sync(folder string) error {
 	return errors.Join(syncOpen(f), f.Close())
 }
 
-func (r *remote) free() (uint64, error) {
-	n, err := freeBytes(r.self)
-	if err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", r.path, err)
+func (r *remote) space() (free, size uint64, err error) {
+	if free, size, err = space(r.self); err != nil {
+		return 0, 0, fmt.Errorf("free space of %s: %w", r.path, err)
 	}
-	return n, nil
+	return free, size, nil
 }
 
 func (r *remote) close() error { return r.self.Close() }

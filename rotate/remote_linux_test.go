@@ -109,8 +109,8 @@ func TestSeriesByHelper(t *testing.T) {
 			if want := s.names.number(filepath.Base(names[4])); again.last != want {
 				t.Errorf("the next run goes on after %d, want %d", again.last, want)
 			}
-			if free, err := again.dir.free(); err != nil || free == 0 {
-				t.Errorf("free: %d, %v", free, err)
+			if free, size, err := again.dir.space(); err != nil || free == 0 || size < free {
+				t.Errorf("free: %d of %d, %v", free, size, err)
 			}
 		})
 	}
@@ -152,6 +152,7 @@ func TestHelperRefuses(t *testing.T) {
 	numbered := serveHere(t, Config{Name: filepath.Join(dir, "a"), Suffix: testSuffix})[0]
 	pattern := serveHere(t, Config{Name: filepath.Join(dir, "%Y/%m"), Suffix: testSuffix})[0]
 	before := tree(t, dir)
+	temporary := temporaryName()
 	for _, c := range []struct {
 		socket *os.File
 		what   byte
@@ -174,10 +175,18 @@ func TestHelperRefuses(t *testing.T) {
 		{numbered, askRemove, "a" + number + pinSuffix, unix.EPERM},
 		{numbered, askRemove, ".", unix.EINVAL},
 		{numbered, askRemove, "sub", unix.EPERM},
-		{numbered, askCreate, "b_00002_20261122161200" + testSuffix, unix.EPERM},
-		{numbered, askCreate, "a" + number + pinSuffix, unix.EPERM},
-		{numbered, askCreate, "a_00002_20261122161200" + testSuffix, unix.EEXIST},
-		{numbered, askCreate, "../a" + number, unix.EPERM},
+		{numbered, askCreate, "a" + number, unix.EPERM}, // before it has a header
+		{numbered, askCreate, "../" + temporary, unix.EPERM},
+		{numbered, askCreate, "sub/" + temporary, unix.EPERM},
+		{numbered, askCreate, ".tunrec-x.new", unix.EPERM},
+		{numbered, askRename, "a" + number, unix.EPERM},
+		{numbered, askRename, "a" + number + "\x00", unix.EPERM},
+		{numbered, askRename, "a" + number + "\x00other", unix.EPERM},
+		{numbered, askRename, "other\x00" + temporary, unix.EPERM},
+		{numbered, askRename, "a" + number + "\x00sub/" + temporary, unix.EPERM},
+		{numbered, askRename, "a" + number + "\x00../" + temporary, unix.EPERM},
+		{numbered, askRename, "a" + number + "\x00" + temporary, unix.ENOENT},
+		{numbered, askLink, temporary, unix.EPERM},
 		{numbered, askMkdir, "b", unix.EPERM},
 		{numbered, askFolder, "..", unix.EPERM},
 		{numbered, askFolder, "sub", unix.EPERM},
@@ -188,11 +197,11 @@ func TestHelperRefuses(t *testing.T) {
 		{numbered, askOpen, strings.Repeat("a", 1<<16), unix.EBADMSG},
 		{pattern, askOpen, "2028/passwd", unix.EPERM},
 		{pattern, askOpen, "2028/01" + testSuffix, unix.ENOTDIR},
-		{pattern, askCreate, "2029/01" + testSuffix, unix.ENOTDIR},
+		{pattern, askCreate, "2029/" + temporary, unix.ENOTDIR},
 		{pattern, askFolder, "2028", unix.ENOTDIR},
 		{pattern, askFolder, "2026/01", unix.EPERM},
-		{pattern, askCreate, "2026/../01" + testSuffix, unix.EPERM},
-		{pattern, askCreate, "2030/../2031/01" + testSuffix, unix.EPERM},
+		{pattern, askCreate, "2026/../" + temporary, unix.EPERM},
+		{pattern, askCreate, "2030/../2031/" + temporary, unix.EPERM},
 		{pattern, askMkdir, "2029", unix.EEXIST},
 		{pattern, askMkdir, "2030/01", unix.EPERM},
 		{pattern, askMkdir, "20300", unix.EPERM},
@@ -249,22 +258,32 @@ func TestHelperLetsUnnamedFilesGo(t *testing.T) {
 		files = append(files, f)
 	}
 	const first, second = "a_00001_20261122161200" + testSuffix, "a_00002_20261122161200" + testSuffix
-	if _, err := r.link(files[0], first); !errors.Is(err, unix.ESTALE) {
+	if err := r.link(files[0], first); !errors.Is(err, unix.ESTALE) {
 		t.Errorf("the oldest: %v", err)
 	}
-	named, err := r.link(files[1], first)
-	if err != nil {
+	if err := r.link(files[1], first); err != nil {
 		t.Fatal(err)
 	}
-	defer named.Close()
-	if _, err := r.link(files[2], first); !errors.Is(err, os.ErrExist) {
+	if err := r.link(files[2], first); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	again, err := r.link(files[2], second)
-	if err != nil {
+	if err := r.link(files[2], second); err != nil {
 		t.Fatal(err)
 	}
-	again.Close()
+}
+
+// TestHelperWithoutUnnamedFiles: what such a file system has instead are temporary names.
+func TestHelperWithoutUnnamedFiles(t *testing.T) {
+	dir := t.TempDir()
+	mount(t, dir, "ramfs", "")
+	s := openByHelper(t, Config{Name: filepath.Join(dir, "%Y/a-%m%d%H%M"), Suffix: testSuffix, Policy: Policy{Files: 2, Packets: 1}, Inspect: inspect})
+	names := record(t, s, 3, 100)
+	if _, err := s.Retain(start, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := filepath.Glob(filepath.Join(dir, "2026/*")); err != nil || !slices.Equal(got, names[1:]) {
+		t.Errorf("files %q, %v, want %q", got, err, names[1:])
+	}
 }
 
 // TestHelperEnds: without it no file is made, and nobody waits for it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"sync"
 
@@ -29,7 +30,7 @@ type server struct {
 
 type unnamedFile struct {
 	inode uint64
-	fd    int
+	file  *os.File
 }
 
 // ServeDirectory makes the files of the series c in a directory for who asks by way of
@@ -87,17 +88,14 @@ func (s *server) answer(request []byte) (fd int, err error) {
 		return -1, unix.EBADMSG
 	}
 	what, inode := request[0], binary.LittleEndian.Uint64(request[1:])
-	name := string(request[requestHead:])
+	name, from, isPair := strings.Cut(string(request[requestHead:]), "\x00")
 	if what == askUnnamed {
 		return s.makeUnnamed()
 	}
-	isFile, isFolder, isPin := s.kind(name)
-	switch {
-	case isFile && (what == askCreate || what == askLink || what == askOpen):
-	case isFolder && (what == askFolder || what == askMkdir):
-	case (isFile || isFolder) && what == askRemove:
-	case (isFile || isFolder || isPin) && what == askStat:
-	default:
+	if !s.allows(what, s.kind(name)) || (what == askRename) != isPair {
+		return -1, unix.EPERM
+	}
+	if what == askRename && (s.kind(from) != aTemporary || path.Dir(from) != path.Dir(name)) {
 		return -1, unix.EPERM
 	}
 	folder, base, err := s.walk(name)
@@ -112,10 +110,12 @@ func (s *server) answer(request []byte) (fd int, err error) {
 		return s.create(folder, base)
 	case askLink:
 		return -1, s.link(inode, folder, base)
+	case askRename:
+		return -1, renameNew(folder, path.Base(from), base)
 	case askMkdir:
 		return -1, s.mkdir(folder, base)
 	case askRemove:
-		if isFolder {
+		if s.kind(name) == aFolder {
 			return -1, unix.Unlinkat(folder, base, unix.AT_REMOVEDIR)
 		}
 		return -1, unix.Unlinkat(folder, base, 0)
@@ -125,33 +125,67 @@ func (s *server) answer(request []byte) (fd int, err error) {
 	return openRegular(folder, base)
 }
 
-// kind tells what of the series a name stands for, if anything. "." is a folder.
-func (s *server) kind(name string) (isFile, isFolder, isPin bool) {
+// kind is what of the series a name stands for.
+type kind int
+
+const (
+	nothing kind = iota
+	aFile
+	aFolder    // "." is one, too
+	aPin       // beside a file that is to stay
+	aTemporary // of a file that is to get its name
+)
+
+// allows reports whether that may be asked for a name of that kind.
+func (s *server) allows(what byte, k kind) bool {
+	switch what {
+	case askFolder, askMkdir:
+		return k == aFolder
+	case askCreate:
+		return k == aTemporary
+	case askLink, askRename:
+		return k == aFile
+	case askOpen:
+		return k == aFile || k == aTemporary
+	case askRemove:
+		return k == aFile || k == aTemporary || k == aFolder
+	case askStat:
+		return k != nothing
+	}
+	return false
+}
+
+func (s *server) kind(name string) kind {
 	if name == "." {
-		return false, true, false
+		return aFolder
 	}
 	elems := strings.Split(name, "/")
 	last := len(elems) - 1
 	if last > s.names.folders() {
-		return false, false, false
+		return nothing
 	}
 	for depth, elem := range elems[:last] {
 		if !isName(elem) || !s.names.matches(depth, elem) {
-			return false, false, false
+			return nothing
 		}
 	}
 	elem := elems[last]
-	switch {
+	file, isPin := strings.CutSuffix(elem, pinSuffix)
+	switch isFolder := last < s.names.folders(); {
 	case !isName(elem):
-	case last < s.names.folders():
-		isFolder = s.names.matches(last, elem)
+		return nothing
+	case isTemporary(elem):
+		return aTemporary
+	case isFolder && s.names.matches(last, elem):
+		return aFolder
+	case isFolder:
+		return nothing
 	case s.names.matches(last, elem):
-		isFile = true
-	default:
-		file, hasSuffix := strings.CutSuffix(elem, pinSuffix)
-		isPin = hasSuffix && s.names.matches(last, file)
+		return aFile
+	case isPin && s.names.matches(last, file):
+		return aPin
 	}
-	return isFile, isFolder, isPin
+	return nothing
 }
 
 func isName(elem string) bool {
@@ -231,7 +265,7 @@ func openRegular(folder int, base string) (int, error) {
 
 // makeUnnamed keeps a descriptor of what it returns, to link it.
 func (s *server) makeUnnamed() (int, error) {
-	const flags = unix.O_TMPFILE | unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC
+	const flags = unix.O_TMPFILE | unix.O_RDWR | unix.O_APPEND | unix.O_CLOEXEC
 	fd, err := unix.Openat(s.dir, ".", flags, 0o600)
 	if err == unix.EISDIR {
 		err = unix.EOPNOTSUPP // see openUnnamed
@@ -252,9 +286,9 @@ func (s *server) makeUnnamed() (int, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unnamed = append(s.unnamed, unnamedFile{st.Ino, kept})
+	s.unnamed = append(s.unnamed, unnamedFile{st.Ino, os.NewFile(uintptr(kept), "unnamed")})
 	if len(s.unnamed) > maxUnnamed {
-		unix.Close(s.unnamed[0].fd)
+		s.unnamed[0].file.Close()
 		s.unnamed = s.unnamed[1:]
 	}
 	return fd, nil
@@ -269,11 +303,11 @@ func (s *server) link(inode uint64, folder int, base string) error {
 		if f.inode != inode {
 			continue
 		}
-		if err := linkFile(f.fd, folder, base); err != nil {
+		if err := linkUnnamed(f.file, folder, base); err != nil {
 			return err
 		}
 		s.unnamed = append(s.unnamed[:i:i], s.unnamed[i+1:]...)
-		return unix.Close(f.fd)
+		return f.file.Close()
 	}
 	return fmt.Errorf("inode %d: %w", inode, unix.ESTALE)
 }

@@ -109,7 +109,7 @@ func recordOne() (took time.Duration, err error) {
 // recorderInMemory records one packet with the text in it.
 func recorderInMemory(d *tun.Device, text string) (*recorder.Recorder, *bytes.Buffer, error) {
 	capture := new(bytes.Buffer)
-	sink, err := recorder.NewStreamSink(capture, capfile.Config{Section: pcapng.Section{InterfaceName: d.Name()}})
+	sink, err := recorder.NewStreamSink(capture, capfile.Config{Section: pcapng.Section{InterfaceName: d.Name()}}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

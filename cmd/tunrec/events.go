@@ -98,7 +98,7 @@ func (e *eventWriter) counts(event string, s recorder.Stats) {
 		"messages_lost": console.Lost() + e.out.Lost(),
 		"received":      s.Received, "in_memory": s.InMemory, "recorded": s.Recorded, "filtered": s.Filtered, "truncated": s.Truncated,
 		"dropped_by_queue": s.DroppedByQueue, "dropped_by_queue_exact": s.QueueExact,
-		"dropped_no_slab": s.DroppedNoSlab, "dropped_by_write": s.DroppedByWrite, "after_limit": s.AfterLimit,
+		"dropped_no_slab": s.DroppedNoSlab, "dropped_by_write": s.DroppedByWrite, "after_limit": s.AfterLimit, "undelivered": s.Undelivered,
 		"bytes": s.OriginalBytes, "bytes_on_disk": s.StoredBytes, "chunks": chunks,
 	})
 }

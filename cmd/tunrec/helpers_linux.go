@@ -55,7 +55,7 @@ func (o *options) startHooks() error {
 
 // startDirectory has the files of a series made by a helper, where only root can.
 func (o *options) startDirectory(c *rotate.Config) (err error) {
-	if !o.identity.byRoot {
+	if !o.identity.byRoot || o.dryRun {
 		return nil
 	}
 	if o.helped.directory == nil {

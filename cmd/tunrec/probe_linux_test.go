@@ -28,7 +28,7 @@ func probed() {
 		if err != nil {
 			return err
 		}
-		if _, err := o.prepare(context.Background(), newUI(true, false)); err != nil {
+		if _, err := o.prepare(context.Background(), func() {}, newUI(true, false)); err != nil {
 			return err
 		}
 		victim, err := strconv.Atoi(os.Getenv("VICTIM"))

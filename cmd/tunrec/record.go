@@ -36,13 +36,13 @@ func record(c *cli.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer o.helped.close()
-	r, err := o.prepare(ctx, ui)
+	r, err := o.prepare(ctx, cancel, ui)
 	if err != nil {
 		return err
 	}
 	defer r.src.Close()
 	defer o.helped.watch(cancel)()
-	defer handle(r.signals, cancel, r.Recorder, ui, o.series())()
+	defer r.signals.handle(cancel, r.Recorder, ui)()
 	if o.stop.Duration > 0 {
 		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
 	}
@@ -63,12 +63,13 @@ type recording struct {
 	*recorder.Recorder
 	src     *source
 	out     *openedOutput
-	signals chan os.Signal
+	signals caught
 	manager *sdnotify.Notifier
 }
 
-// prepare opens it, and then gives up what that took.
-func (o *options) prepare(ctx context.Context, ui *ui) (_ *recording, err error) {
+// prepare opens it, and then gives up what that took. The reader of what is written may
+// call stop.
+func (o *options) prepare(ctx context.Context, stop context.CancelFunc, ui *ui) (_ *recording, err error) {
 	r := &recording{manager: findManager(ui)}
 	if err := o.chooseUser(); err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (o *options) prepare(ctx context.Context, ui *ui) (_ *recording, err error)
 	}()
 	r.signals = catchSignals(o.series())
 	r.src.describe(&o.recorder)
-	if r.out, err = o.openOutput(ctx, r.src, ui); err != nil {
+	if r.out, err = o.openOutput(ctx, stop, r.src, ui); err != nil {
 		return nil, err
 	}
 	o.recorder.Sink = r.out.sink

@@ -90,6 +90,8 @@ type ui struct {
 
 	harmed   atomic.Uint64 // packets in files that others have removed or changed
 	unplaced atomic.Uint64 // lost packets that no file's statistics have
+
+	readerGone atomic.Bool // of standard output
 }
 
 func newUI(quiet, verbose bool) *ui {
@@ -365,6 +367,9 @@ func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Dura
 	}
 	if s.AfterLimit > 0 {
 		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
+	}
+	if u.readerGone.Load() || s.Undelivered > 0 {
+		lines = append(lines, "stopped because the reader of standard output has gone; "+packets(s.Undelivered)+" not delivered")
 	}
 	if skipped := src.skipped(); skipped != "" {
 		lines = append(lines, skipped)

@@ -32,10 +32,11 @@ var (
 	}
 	fileCalls = []string{
 		"openat", "openat2", "newfstatat", "fstatat", "statx", "readlinkat", "faccessat", "faccessat2", "mkdirat",
-		"linkat", "unlinkat",
+		"linkat", "unlinkat", "renameat", "renameat2",
 	}
-	// ownCalls would be of more use to an intruder in a process with capabilities.
-	ownCalls   = []string{"renameat", "renameat2", "fchownat"}
+	// ownCalls would be of more use to an intruder in a process with capabilities, since
+	// Landlock does not look after owners.
+	ownCalls   = []string{"fchownat"}
 	serveCalls = []string{"sendmsg"}
 
 	// intruderCalls are made by no library that could be in the process: one that is

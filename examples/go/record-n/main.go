@@ -74,7 +74,7 @@ func record(ctx context.Context, name, pair string, packets uint64) error {
 
 // newRecorder makes the file, and a recorder from the device to it.
 func newRecorder(ctx context.Context, device *tun.Device, name string, packets uint64) (*recorder.Recorder, *rotate.File, error) {
-	file, err := rotate.Create(name, rotate.CreateOptions{})
+	file, err := rotate.New(name, rotate.CreateOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
