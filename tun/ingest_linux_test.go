@@ -49,6 +49,7 @@ func pairRig(t *testing.T, rx func(fd int) receiver) rig {
 type noDrops struct{}
 
 func (noDrops) count() (uint64, bool, error) { return 0, false, nil }
+func (noDrops) inexact() string              { return "" }
 func (noDrops) close()                       {}
 
 // recvmmsg stands in for recvmsg_x.

@@ -44,9 +44,18 @@ func (p *poller) waitFor(other int, timeout time.Duration, poll func([]unix.Poll
 	return woken, err
 }
 
+// closeDevice closes the descriptor of the device; wait must not be running, nor be
+// called again.
+func (p *poller) closeDevice() (err error) {
+	if p.fd >= 0 {
+		err = unix.Close(p.fd)
+	}
+	p.fd = -1
+	return err
+}
+
 // close closes everything; wait must not be running.
 func (p *poller) close() error {
-	err := errors.Join(unix.Close(p.fd), p.Waker.Close())
-	p.fd = -1
+	err := errors.Join(p.closeDevice(), p.Waker.Close())
 	return err
 }

@@ -36,6 +36,22 @@ func (p *patient) device() finding {
 }
 
 func (p *patient) addresses() finding {
+	if p.exists() {
+		return ok("%s is there, and is used as it is", p.recording.device.Name)
+	}
+	if len(p.recording.net.Addrs)+len(p.recording.net.Routes) > 0 {
+		err := p.recording.inNamespace(func() error { return netconf.Check(p.recording.net, p.recording.lifelines()) })
+		if err != nil {
+			return wrong("", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+	}
+	if addrs := p.recording.net.Addrs; len(addrs) > 0 {
+		var all []string
+		for _, a := range addrs {
+			all = append(all, a.String())
+		}
+		return ok("the device would get %s", strings.Join(all, " and "))
+	}
 	pair, skipped, err := netconf.DefaultPair()
 	switch {
 	case err != nil:

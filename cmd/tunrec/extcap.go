@@ -43,7 +43,7 @@ var extcapArguments = []extcapArgument{
 		"LOCAL,PEER or LOCAL/LENGTH; several with spaces between them. Without one it gets 10.1.0.10 and 10.1.0.20 or the next free pair"},
 	{"--route", "{type=string}{placeholder=192.0.2.0/24}", "Routes into the device",
 		"Prefixes, several with spaces between them"},
-	{"--mtu", "{type=integer}{range=68,65535}", "MTU in bytes", "The largest packet"},
+	{"--mtu", "{type=integer}{range=68,65535}", "MTU in bytes", "The largest packet; empty: the largest there is"},
 	{"--snaplen", fmt.Sprintf("{type=integer}{range=1,%d}", recorder.MaxSnaplen), "Bytes kept of a packet", "All without a number"},
 }
 

@@ -93,7 +93,7 @@ func (o *options) prepare(ctx context.Context, stop context.CancelFunc, ui *ui) 
 	o.recorder.Sink = r.out.sink
 	r.Recorder, err = recorder.New(o.recorder)
 	if err == nil && r.src.device != nil {
-		err = o.configure(r.src)
+		err = o.configure(r.src, ui)
 	}
 	if err == nil {
 		err = o.helped.await()
@@ -149,11 +149,20 @@ func (s *source) describe(c *recorder.Config) {
 		c.Workers = cmp.Or(c.Workers, min(runtime.GOMAXPROCS(0), recorder.MaxWorkers))
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
-	c.Buffered, c.DrainMax, c.Settle = s.device.Buffered(), s.device.HoldsPackets(), s.device.Settle
+	c.Buffered, c.DrainMax = s.device.Buffered(), s.device.HoldsPackets()
+	c.Settle, c.Shut = s.device.Settle, s.device.Shut
 }
 
 // ring tells whether packets come through a ring in the kernel's memory.
 func (s *source) ring() bool { return s.device != nil && s.device.Buffered() }
+
+// afterStop is how many packets the device lost between the stop and its end.
+func (s *source) afterStop() uint64 {
+	if s.device == nil {
+		return 0
+	}
+	return s.device.AfterStop()
+}
 
 func (s *source) skipped() string {
 	if s.file == nil {

@@ -27,6 +27,8 @@ func Attempts(t Target) []Attempt {
 		{"read a packet from the device", func() error { return withTun(readTun) }},
 		{"write to an open capture", func() error { return withCapture(writeByte) }},
 
+		{"have the device lose its packets", func() error { return withTun(detach) }},
+
 		{"write a packet to the device", func() error { return withTun(writePacket) }},
 		{"… by its number plus 2³²", func() error { return withTun(func(fd uintptr) error { return writePacket(1<<32 | fd) }) }},
 		{"copy the device's descriptor", func() error { return withTun(copyDescriptor) }},
@@ -181,6 +183,9 @@ func copyDescriptor(fd uintptr) error {
 func persist(fd uintptr) error {
 	return errors.Join(call(unix.SYS_IOCTL, fd, unix.TUNSETPERSIST, 1), call(unix.SYS_IOCTL, fd, unix.TUNSETPERSIST, 0))
 }
+
+// detach takes from the device the eBPF program that handles its packets, if any.
+func detach(fd uintptr) error { return unix.IoctlSetPointerInt(int(fd), unix.TUNSETFILTEREBPF, -1) }
 
 // setLink changes nothing of the interface lo, which takes CAP_NET_ADMIN all the same.
 func setLink() error {
