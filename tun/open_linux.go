@@ -108,8 +108,12 @@ func keepQuiet(nl *netlink.Handle, link netlink.Link) error {
 	if err != nil {
 		return fmt.Errorf("address generation mode: %w", err)
 	}
-	for _, name := range []string{"forwarding", "router_solicitations"} { // of this device alone
-		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/"+name, []byte("0"), 0)
+	// Of this device alone. It is in the group by now: version 1 of MLD does not report
+	// that it leaves, since it has not reported that it came.
+	for _, set := range [...]struct{ name, to string }{
+		{"force_mld_version", "1"}, {"forwarding", "0"}, {"force_mld_version", "0"}, {"router_solicitations", "0"},
+	} {
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/"+set.name, []byte(set.to), 0)
 	}
 	return nil
 }
