@@ -87,7 +87,9 @@ func oneOfManyStarts(g *rig) {
 		g.fault("devices are left: %q", left)
 	}
 	g.note("each had %d programs and maps of the kernel's", len(programs)+len(maps))
-	g.eventually("the programs are gone", func() bool { return gone(programs, func(id ebpf.ProgramID) (closer, error) { return ebpf.NewProgramFromID(id) }) })
+	g.eventually("the programs are gone", func() bool {
+		return gone(programs, func(id ebpf.ProgramID) (closer, error) { return ebpf.NewProgramFromID(id) })
+	})
 	g.eventually("the maps are gone", func() bool {
 		return gone(maps, func(id ebpf.ProgramID) (closer, error) { return ebpf.NewMapFromID(ebpf.MapID(id)) })
 	})
