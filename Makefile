@@ -23,9 +23,11 @@ tools:
 # a package takes two minutes at the most. make lint vets.
 GOTEST = $(GO) test -vet=off -timeout 30m -parallel 8 -p $$(($$(getconf _NPROCESSORS_ONLN) + 2))
 
-# The tests make their own network namespaces: they need root.
+# The tests make their own network namespaces: they need root. The short rows of the
+# fault matrix are a part of them.
 test: tools
 	$(GOTEST) ./...
+	$(MAKE) torture-short
 
 # What needs no root, in a minute: the files and the names, filters, addresses.
 # The random tests try less, and those that take longest are left out.
@@ -60,6 +62,7 @@ lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(LINT) ./...
+	cd torture && $(GO) vet ./...
 	mandoc -T lint -W warning docs/tunrec.1
 
 vuln:
@@ -79,8 +82,21 @@ TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mk
 
 torture-short:
 	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
-	cd torture && $(GO) vet ./... && $(GO) test -count 1 ./...
+	cd torture && $(GO) test -vet=off -count 1 -timeout 10m ./...
 
 torture:
 	scripts/install-tools $(TORTURE_TOOLS)
 	cd torture && $(GO) test -count 1 -long -timeout 0
+
+# Boots kernels in QEMU, without KVM: two to five minutes each. docs/kernels.md has what
+# came of it.
+.PHONY: kernels systemd-vm
+kernels:
+	scripts/install-tools $(VMTOOLS) qemu-system-aarch64 tshark capinfos
+	scripts/vm/kernels
+
+systemd-vm:
+	scripts/install-tools $(VMTOOLS) mmdebstrap mke2fs tshark capinfos
+	scripts/vm/systemd
+
+VMTOOLS = qemu-system-x86_64 cpio xz dpkg-deb

@@ -59,10 +59,10 @@ func attachable(name string, link netlink.Link) (multiQueue bool, err error) {
 	return device.Flags&netlink.TUNTAP_MULTI_QUEUE != 0, nil
 }
 
-// openQueue returns a descriptor of an existing device, close-on-exec and
-// non-blocking.
+// openQueue returns a descriptor of an existing device, close-on-exec, non-blocking and
+// for reading only.
 func openQueue(name string, multiQueue bool) (fd int, err error) {
-	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err = unix.Open("/dev/net/tun", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return -1, explain(&os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}, name)
 	}

@@ -39,12 +39,12 @@ func eventLine(event string, f fields) string {
 	return string(line) + "\n"
 }
 
-func (e *eventWriter) started(src *source, addrs []string, input, output string) {
-	f := fields{"output": output, "version": version}
+func (e *eventWriter) started(src *source, addrs []string, o options, output string) {
+	f := fields{"output": output, "user": o.identity.name, "version": version}
 	if src.device != nil {
 		f["interface"], f["addresses"], f["ingest"] = src.name, addrs, src.device.IngestName()
 	} else {
-		f["input"] = input
+		f["input"] = o.replay
 	}
 	e.print("started", f)
 }

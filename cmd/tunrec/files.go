@@ -97,6 +97,9 @@ func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 // newSeries opens a series, unless its limits can never hold.
 func (o *options) newSeries(iface string, ui *ui) (*recorder.FileSink, rotate.Config, error) {
 	config := o.seriesConfig(iface, ui)
+	if err := o.startDirectory(&config); err != nil {
+		return nil, config, err
+	}
 	series, err := rotate.OpenSeries(config)
 	if err != nil {
 		return nil, config, createError(err, config.Name)
