@@ -94,7 +94,7 @@ func extcap(c *cli.Context) error {
 		// What is printed to standard output is what is wrong.
 		_, err := filter.Compile(c.String("extcap-capture-filter"), filter.Options{Direction: filter.DirectionOut})
 		if err != nil {
-			fmt.Println(err)
+			fmt.Println(harmless(err.Error()))
 		}
 	default:
 		printExtcapHelp()
@@ -159,7 +159,9 @@ func openFIFO(name string, patience time.Duration) (*os.File, error) {
 // device.
 func capabilityHint() string {
 	if runtime.GOOS == "linux" {
-		return "sudo setcap cap_net_admin,cap_bpf=ep " + executable() + " lets everyone who may run it record"
+		file := shellWord(executable())
+		return "sudo groupadd -f tunrec && sudo chown root:tunrec " + file + " && sudo chmod 750 " + file +
+			" && sudo setcap cap_net_admin,cap_bpf=ep " + file + " lets the members of the group tunrec record into devices of their own"
 	}
 	return "start Wireshark by sudo, or pipe: sudo tunrec -o - | wireshark -k -i -"
 }
