@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -66,8 +67,8 @@ func TestHarmedFile(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s := newSeries(t, rotate.Policy{Duration: time.Hour})
-			s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+			s := newSeries(t, rotate.Policy{FileBytes: 1 << 30})
+			s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			r, wait := s.start(t, ctx)
@@ -83,7 +84,7 @@ func TestHarmedFile(t *testing.T) {
 			s.src.push(numbered(10, 5)...)
 			waitRecorded(r, 15)
 			cancel()
-			if err := wait(); !errors.Is(err, ErrHarmed) {
+			if err := wait(); !errors.Is(err, ErrHarmed) || !strings.HasPrefix(err.Error(), names[0]+" was ") {
 				t.Fatalf("the recording ended with %v", err)
 			}
 			if i := slices.IndexFunc(s.events, func(e any) bool { h, ok := e.(FileHarmed); return ok && h.Packets == 10 && h.Name == names[0] }); i < 0 {
@@ -139,7 +140,7 @@ func lose(t *testing.T, s *series) {
 // TestLastTry: what can be written again when the recording is stopped is written.
 func TestLastTry(t *testing.T) {
 	s := newSeries(t, rotate.Policy{Packets: 10})
-	s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+	s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 	ctx, cancel := context.WithCancel(context.Background())
 	r, wait := s.start(t, ctx)
 	s.src.push(numbered(0, 10)...)
@@ -163,7 +164,7 @@ func TestLastTry(t *testing.T) {
 func TestLossesReachAFile(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		s := newSeries(t, rotate.Policy{Packets: 10})
-		s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+		s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 		ctx, cancel := context.WithCancel(context.Background())
 		r, wait := s.start(t, ctx)
 		s.src.push(numbered(0, 10)...)

@@ -19,14 +19,17 @@ const (
 )
 
 func main() {
-	closeInherited(os.Args)
 	checkTimeZone()
 	os.Exit(run(os.Args))
 }
 
 func run(args []string) int {
-	defer console.Flush(outletStall, outletLimit)
-	err := newApp().Run(withExtcap(args))
+	isHelper, err := helperMain(args)
+	if !isHelper {
+		closeInherited(args)
+		defer console.Flush(outletStall, outletLimit)
+		err = newApp().Run(withExtcap(args))
+	}
 	if err == nil {
 		return exitOK
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,7 +23,11 @@ func TestMain(m *testing.M) {
 		// Each of the many processes would sleep a second at its end.
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}
-	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood})
+	if strings.HasSuffix(os.Args[0], ".test") && signal.Ignored(syscall.SIGHUP) {
+		// Under nohup, too, what the tests start has to hear it.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
+	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood, "tunrec-probe": probed})
 }
 
 // flood sends numbered UDP packets of random bytes to port 9 of an address.

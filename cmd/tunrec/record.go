@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/tunrec/tunrec/internal/sdnotify"
 	"github.com/tunrec/tunrec/netconf"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/replay"
@@ -37,47 +38,76 @@ func record(c *cli.Context) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer o.helped.close()
+	r, err := o.prepare(ctx, cancel, ui)
+	if err != nil {
+		return err
+	}
+	defer r.src.Close()
+	defer o.helped.watch(cancel)()
+	defer r.signals.handle(cancel, r.Recorder, ui)()
+	if o.stop.Duration > 0 {
+		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
+	}
 
+	ui.started(o, r.src, r.out.name)
+	defer tellManager(r.manager, ctx, r.Recorder, "recording "+r.src.name+" to "+r.out.name, ui)()
+	start := time.Now()
+	endWatch := ui.watch(ctx, r.Recorder, r.out.name)
+	err = r.Run(ctx)
+	endWatch()
+	err = errors.Join(err, r.out.close(), o.helped.close())
+	ui.finished(r.Stats(), r.src, r.out.name, time.Since(start))
+	return verdict(err, r.Stats())
+}
+
+// recording is all that a recording has open.
+type recording struct {
+	*recorder.Recorder
+	src     *source
+	out     *openedOutput
+	signals caught
+	manager *sdnotify.Notifier
+}
+
+// prepare opens it, and then gives up what that took. The reader of what is written may
+// call stop.
+func (o *options) prepare(ctx context.Context, stop context.CancelFunc, ui *ui) (_ *recording, err error) {
+	r := &recording{manager: findManager(ui)}
 	if err := o.chooseUser(); err != nil {
-		return err
+		return nil, err
 	}
-	src, err := o.openSource(ui)
-	if err != nil {
-		return err
+	if err := o.startHelpers(ui); err != nil {
+		return nil, err
 	}
-	defer src.Close()
-
-	signals := catchSignals(o.series())
-	src.describe(&o.recorder)
-	out, err := o.openOutput(ctx, src, ui)
-	if err != nil {
-		return err
+	if r.src, err = o.openSource(ui); err != nil {
+		return nil, err
 	}
-	o.recorder.Sink = out.sink
-	rec, err := recorder.New(o.recorder)
-	if err == nil && src.device != nil {
-		err = o.configure(src)
+	defer func() {
+		if err != nil {
+			r.src.Close()
+		}
+	}()
+	r.signals = catchSignals(o.series())
+	r.src.describe(&o.recorder)
+	if r.out, err = o.openOutput(ctx, stop, r.src, ui); err != nil {
+		return nil, err
+	}
+	o.recorder.Sink = r.out.sink
+	r.Recorder, err = recorder.New(o.recorder)
+	if err == nil && r.src.device != nil {
+		err = o.configure(r.src, ui)
+	}
+	if err == nil {
+		err = o.helped.await()
 	}
 	if err == nil {
 		err = o.dropPrivileges(ui)
 	}
 	if err != nil {
-		return errors.Join(err, out.discard())
+		return nil, errors.Join(err, r.out.discard())
 	}
-	defer handle(signals, cancel, rec, ui, o.series())()
-	if o.stop.Duration > 0 {
-		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
-	}
-
-	ui.started(o, src, out.name)
-	defer tellManager(ctx, rec, "recording "+src.name+" to "+out.name, ui)()
-	start := time.Now()
-	endWatch := ui.watch(ctx, rec, out.name)
-	err = rec.Run(ctx)
-	endWatch()
-	err = errors.Join(err, out.close())
-	ui.finished(rec.Stats(), src, out.name, time.Since(start))
-	return verdict(err, rec.Stats())
+	return r, nil
 }
 
 // verdict turns the outcome of a recording into an error with its exit code.
@@ -122,11 +152,20 @@ func (s *source) describe(c *recorder.Config) {
 		c.Workers = cmp.Or(c.Workers, min(runtime.GOMAXPROCS(0), recorder.MaxWorkers))
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
-	c.Buffered, c.DrainMax, c.Settle = s.device.Buffered(), s.device.HoldsPackets(), s.device.Settle
+	c.Buffered, c.DrainMax = s.device.Buffered(), s.device.HoldsPackets()
+	c.Settle, c.Shut = s.device.Settle, s.device.Shut
 }
 
 // ring tells whether packets come through a ring in the kernel's memory.
 func (s *source) ring() bool { return s.device != nil && s.device.Buffered() }
+
+// afterStop is how many packets the device lost between the stop and its end.
+func (s *source) afterStop() uint64 {
+	if s.device == nil {
+		return 0
+	}
+	return s.device.AfterStop()
+}
 
 func (s *source) skipped() string {
 	if s.file == nil {
