@@ -18,6 +18,9 @@ const application = "tunrec"
 // Block together: they hold seven strings of up to 64 KiB.
 const maxHeaderLen = 1 << 20
 
+// usualHeaderLen is what most headers are shorter than.
+const usualHeaderLen = 4 << 10
+
 // if_tsresol of the Interface Description Block, and its value for nanoseconds
 // (draft-ietf-opsawg-pcapng §4.2).
 const (
@@ -35,9 +38,10 @@ type header struct {
 
 // Identify returns the section's description of a file that tunrec has made,
 // complete or not, from its header alone. Other files give ErrForeign, a
-// header that is damaged or not whole a *CorruptError.
+// header that is damaged or not whole a *CorruptError. A header of usual length is
+// read at once.
 func Identify(f io.ReaderAt) (pcapng.Section, error) {
-	h, err := readHeader(f)
+	h, err := readHeader(&readAhead{f: f})
 	if err != nil {
 		return pcapng.Section{}, err
 	}
@@ -47,9 +51,36 @@ func Identify(f io.ReaderAt) (pcapng.Section, error) {
 	return h.section, nil
 }
 
+// readAhead is a file whose first bytes are read only once.
+type readAhead struct {
+	f     io.ReaderAt
+	first []byte // nil: not read yet
+	err   error  // why there are no more; nil: there may be
+}
+
+func (r *readAhead) ReadAt(b []byte, at int64) (int, error) {
+	if r.first == nil {
+		buf := make([]byte, usualHeaderLen)
+		n, err := r.f.ReadAt(buf, 0)
+		r.first, r.err = buf[:n], err
+	}
+	end := at + int64(len(b))
+	if end > int64(len(r.first)) && r.err == nil {
+		return r.f.ReadAt(b, at)
+	}
+	n := copy(b, r.first[min(at, int64(len(r.first))):])
+	if n < len(b) {
+		return n, r.err
+	}
+	return n, nil
+}
+
 func (h *header) byTunrec() bool { return strings.HasPrefix(h.section.Application, application) }
 
 const noWholeHeader = "the file ends inside its header, before any packet"
+
+// errEmpty is the cause where a file has 0 bytes, which is a way of being cut short.
+var errEmpty = fmt.Errorf("no bytes: %w", io.ErrUnexpectedEOF)
 
 // readHeader reads the header of a file that a Writer wrote. A header that no
 // Writer writes gives ErrForeign.
@@ -57,12 +88,12 @@ func readHeader(f io.ReaderAt) (header, error) {
 	h := header{}
 	var err error
 	if h.form, err = readForm(f); errors.Is(err, io.EOF) {
-		return h, cutShort(0, noWholeHeader)
+		return h, tooShort(f)
 	} else if err != nil {
 		return h, err
 	}
 	if h.form == Plain {
-		s := pcapng.NewScanner(io.NewSectionReader(f, 0, maxHeaderLen))
+		s := pcapng.NewScannerSize(io.NewSectionReader(f, 0, maxHeaderLen), usualHeaderLen)
 		err := h.parse(s)
 		h.end = nextOffset(s)
 		err = headerError(err, s.Offset())
@@ -84,13 +115,21 @@ func readHeader(f io.ReaderAt) (header, error) {
 		return h, fmt.Errorf("%w: another kind of zstd frame", ErrForeign)
 	}
 	raw := &rawBlocks{f: f, at: zstdHeaderLen}
-	s := pcapng.NewScanner(io.LimitReader(raw, maxHeaderLen))
+	s := pcapng.NewScannerSize(io.LimitReader(raw, maxHeaderLen), usualHeaderLen)
 	err = h.parse(s)
 	h.end = raw.at
 	if err == nil && (raw.left > 0 || raw.total != nextOffset(s)) {
 		err = fmt.Errorf("%w: a zstd block that begins with the header goes on behind it", ErrForeign)
 	}
 	return h, headerError(err, zstdHeaderLen+zstdblock.HeaderLen+s.Offset())
+}
+
+// tooShort is the error about a file that ends before its form is clear.
+func tooShort(f io.ReaderAt) error {
+	if n, _ := f.ReadAt(make([]byte, 1), 0); n == 0 {
+		return &CorruptError{Reason: "nothing was ever written to it", Err: errEmpty}
+	}
+	return cutShort(0, noWholeHeader)
 }
 
 // nextOffset is where the block behind the scanner's current one begins.

@@ -23,11 +23,14 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	what := "damaged"
-	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
-		what = "cut short"
+	what := fmt.Sprintf("damaged at byte %d", e.Offset)
+	switch {
+	case e.Err == errEmpty:
+		what = "empty"
+	case errors.Is(e.Err, io.ErrUnexpectedEOF):
+		what = fmt.Sprintf("cut short at byte %d", e.Offset)
 	}
-	text := fmt.Sprintf("%s at byte %d: %s", what, e.Offset, e.Reason)
+	text := what + ": " + e.Reason
 	if e.File == "" {
 		return text
 	}

@@ -366,6 +366,48 @@ func TestOpenForeign(t *testing.T) {
 	}
 }
 
+// counting counts reads.
+type counting struct {
+	io.ReaderAt
+	reads int
+}
+
+func (c *counting) ReadAt(b []byte, at int64) (int, error) {
+	c.reads++
+	return c.ReaderAt.ReadAt(b, at)
+}
+
+// TestIdentifyReadsOnce: a directory of thousands of files is looked through.
+func TestIdentifyReadsOnce(t *testing.T) {
+	for _, form := range []Form{Zstd, Plain} {
+		c := &counting{ReaderAt: bytes.NewReader(record(t, form, tunrecSection, 3).bytes)}
+		if _, err := Identify(c); err != nil || c.reads != 1 {
+			t.Errorf("%v: %d reads, %v", form, c.reads, err)
+		}
+	}
+	long := tunrecSection
+	long.Comment = strings.Repeat("x", 60_000)
+	c := &counting{ReaderAt: bytes.NewReader(record(t, Plain, long, 3).bytes)}
+	if got, err := Identify(c); err != nil || got != long {
+		t.Errorf("a long header: %v", err)
+	}
+}
+
+// TestEmpty: a file of 0 bytes says what it is, and is a kind of one that was cut short.
+func TestEmpty(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a.pcapng")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(name)
+	if want := name + " is empty: nothing was ever written to it"; err == nil || err.Error() != want || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if _, err := Identify(bytes.NewReader(nil)); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestIdentify(t *testing.T) {
 	for _, form := range []Form{Zstd, Plain, Stream} {
 		rec := record(t, form, tunrecSection, 3)

@@ -78,8 +78,12 @@ type Scanner struct {
 }
 
 // NewScanner returns a Scanner at the start of r.
-func NewScanner(r io.Reader) *Scanner {
-	return &Scanner{r: r, buf: make([]byte, scanBufferLen)}
+func NewScanner(r io.Reader) *Scanner { return NewScannerSize(r, scanBufferLen) }
+
+// NewScannerSize is NewScanner for a stream of which little is to be read: it reads n
+// bytes at a time, until a block is longer.
+func NewScannerSize(r io.Reader, n int) *Scanner {
+	return &Scanner{r: r, buf: make([]byte, n)}
 }
 
 // Next goes to the next block. At the end of the stream it returns io.EOF,

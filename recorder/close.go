@@ -134,6 +134,13 @@ func (s *FileSink) endFileOnDisk(f *openFile) error {
 	if f.unsafe = err != nil; f.unsafe {
 		s.begin(DoingSync, err)
 	}
+	if s.Series != nil {
+		if f.unsafe {
+			s.Series.Unsafe(f.file)
+		} else {
+			s.Series.Safe(f.file)
+		}
+	}
 	return err
 }
 

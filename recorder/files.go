@@ -122,8 +122,8 @@ func (f *openFile) add(e *capfile.Entry) {
 	f.original += e.OriginalBytes
 }
 
-// NewFileSink returns a FileSink. For one file it writes the header; on an
-// error the file is still the caller's.
+// NewFileSink returns a FileSink. For one file it writes the header and publishes
+// it; on an error the file is still the caller's.
 func NewFileSink(c FilesConfig) (*FileSink, error) {
 	s := &FileSink{
 		FilesConfig: c,
@@ -203,9 +203,12 @@ func (s *FileSink) tell() {
 	s.now.Store(&c)
 }
 
-// use makes f the current file.
+// use makes f the current file, which gets its name when it has its header.
 func (s *FileSink) use(f *rotate.File, begin time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
+	if err == nil {
+		err = f.Publish()
+	}
 	if err != nil {
 		return named(f.Name(), err)
 	}

@@ -66,8 +66,8 @@ func TestHarmedFile(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s := newSeries(t, rotate.Policy{Duration: time.Hour})
-			s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+			s := newSeries(t, rotate.Policy{FileBytes: 1 << 30})
+			s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			r, wait := s.start(t, ctx)
@@ -139,7 +139,7 @@ func lose(t *testing.T, s *series) {
 // TestLastTry: what can be written again when the recording is stopped is written.
 func TestLastTry(t *testing.T) {
 	s := newSeries(t, rotate.Policy{Packets: 10})
-	s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+	s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 	ctx, cancel := context.WithCancel(context.Background())
 	r, wait := s.start(t, ctx)
 	s.src.push(numbered(0, 10)...)
@@ -163,7 +163,7 @@ func TestLastTry(t *testing.T) {
 func TestLossesReachAFile(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		s := newSeries(t, rotate.Policy{Packets: 10})
-		s.config.Patient, s.config.FlushInterval = false, time.Millisecond
+		s.config.Patient, s.config.FlushInterval, s.config.DrainMax = false, time.Millisecond, 1000
 		ctx, cancel := context.WithCancel(context.Background())
 		r, wait := s.start(t, ctx)
 		s.src.push(numbered(0, 10)...)

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const createFlags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | os.O_APPEND | syscall.O_NOFOLLOW
+// O_RDWR: what is written before a file has its name may have to be copied.
+const createFlags = os.O_RDWR | os.O_CREATE | os.O_EXCL | os.O_APPEND | syscall.O_NOFOLLOW
 
 var errUnnamed = fmt.Errorf("files without a name: %w", errors.ErrUnsupported)
 
@@ -52,24 +53,34 @@ func (d *directory) create(name string) (*os.File, error) {
 	return d.root.OpenFile(name, createFlags, 0o600)
 }
 
-func (d *directory) unnamed() (*os.File, error) { return openUnnamed(d.self) }
+func (d *directory) unnamed() (*os.File, error) {
+	f, err := openUnnamed(int(d.self.Fd()), ".")
+	return f, pathError("open a new file in", d.path, err)
+}
 
-func (d *directory) link(f *os.File, name string) (*os.File, error) {
+func (d *directory) link(f *os.File, name string) error {
+	return d.inFolder("link", name, func(dir int, base string) error { return linkUnnamed(f, dir, base) })
+}
+
+func (d *directory) rename(from, to string) error {
+	return d.inFolder("rename", to, func(dir int, base string) error { return renameNew(dir, path.Base(from), base) })
+}
+
+// inFolder does something in the folder that a name is in.
+func (d *directory) inFolder(what, name string, do func(dir int, base string) error) error {
 	folder, err := d.root.Open(path.Dir(name))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer folder.Close()
-	// A copy of the descriptor, because an os.File keeps the name it began with.
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
+	err = do(int(folder.Fd()), path.Base(name))
+	return errors.Join(pathError(what, d.shown(name), err), folder.Close())
+}
+
+func pathError(op, name string, err error) error {
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
-	named := os.NewFile(uintptr(fd), d.shown(name))
-	if err := linkUnnamed(f, folder, path.Base(name)); err != nil {
-		return nil, errors.Join(&os.PathError{Op: "link", Path: named.Name(), Err: err}, named.Close())
-	}
-	return named, f.Close()
+	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
 func (d *directory) mkdir(name string) error { return d.root.Mkdir(name, 0o700) }
@@ -105,12 +116,67 @@ func (d *directory) sync(folder string) error {
 	return errors.Join(syncOpen(f), f.Close())
 }
 
-func (d *directory) free() (uint64, error) {
-	n, err := freeBytes(d.self)
-	if err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", d.path, err)
+func (d *directory) space() (free, size uint64, err error) {
+	if free, size, err = space(d.self); err != nil {
+		return 0, 0, fmt.Errorf("free space of %s: %w", d.path, err)
 	}
-	return n, nil
+	return free, size, nil
 }
 
 func (d *directory) close() error { return errors.Join(d.self.Close(), d.root.Close()) }
+
+// plainDirectory makes files by their paths, where nothing has to be read or listed:
+// one may write into a directory that one may not list.
+type plainDirectory string
+
+func (d plainDirectory) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d plainDirectory) create(name string) (*os.File, error) {
+	return os.OpenFile(d.path(name), createFlags, 0o600)
+}
+
+func (d plainDirectory) unnamed() (*os.File, error) { return openUnnamed(unix.AT_FDCWD, string(d)) }
+
+func (d plainDirectory) link(f *os.File, name string) error {
+	return linkUnnamed(f, unix.AT_FDCWD, d.path(name))
+}
+
+func (d plainDirectory) rename(from, to string) error {
+	return renameNew(unix.AT_FDCWD, d.path(from), d.path(to))
+}
+
+func (d plainDirectory) remove(name string) error { return os.Remove(d.path(name)) }
+
+func (d plainDirectory) lstat(name string) (fs.FileInfo, error) { return os.Lstat(d.path(name)) }
+
+// renameNew renames a file to a name that must not exist (fs.ErrExist).
+func renameNew(dir int, from, to string) error {
+	err := renameExclusive(dir, from, to)
+	if !isMissing(err) {
+		return err
+	}
+	if err = unix.Linkat(dir, from, dir, to, 0); !isMissing(err) {
+		if err == nil {
+			_ = unix.Unlinkat(dir, from, 0) // where it stays, the next start finds it
+		}
+		return err
+	}
+	// A file system with neither. The name is taken first, so that nothing is
+	// overwritten; only a process that is killed at this moment leaves it empty.
+	fd, err := unix.Openat(dir, to, createFlags|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	_ = unix.Close(fd)
+	if err := unix.Renameat(dir, from, dir, to); err != nil {
+		return errors.Join(err, unix.Unlinkat(dir, to, 0))
+	}
+	return nil
+}
+
+// isMissing reports whether err says that a file system, or the kernel, has no such
+// thing.
+func isMissing(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) ||
+		errors.Is(err, unix.EMLINK)
+}

@@ -10,33 +10,41 @@ import (
 
 // openUnnamed uses O_TMPFILE (open(2)). Kernels and file systems that do not
 // know it take it for an attempt to write into a directory.
-func openUnnamed(dir *os.File) (*os.File, error) {
-	const flags = unix.O_TMPFILE | unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC
-	fd, err := unix.Openat(int(dir.Fd()), ".", flags, 0o600)
+func openUnnamed(dir int, path string) (*os.File, error) {
+	const flags = unix.O_TMPFILE | unix.O_RDWR | unix.O_APPEND | unix.O_CLOEXEC
+	fd, err := unix.Openat(dir, path, flags, 0o600)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
 		return nil, errUnnamed
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open a new file in", Path: dir.Name(), Err: err}
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), dir.Name()), nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // linkUnnamed goes through /proc, which needs no privilege, and where that is
 // not mounted by the descriptor alone.
-func linkUnnamed(f, folder *os.File, base string) error {
-	fd, dir := int(f.Fd()), int(folder.Fd())
-	err := unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), dir, base, unix.AT_SYMLINK_FOLLOW)
+func linkUnnamed(f *os.File, dir int, path string) error {
+	fd := int(f.Fd())
+	err := unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), dir, path, unix.AT_SYMLINK_FOLLOW)
 	if errors.Is(err, unix.ENOENT) {
-		err = unix.Linkat(fd, "", dir, base, unix.AT_EMPTY_PATH)
+		err = unix.Linkat(fd, "", dir, path, unix.AT_EMPTY_PATH)
 	}
 	return err
 }
 
-func freeBytes(dir *os.File) (uint64, error) {
+// renameExclusive renames to a name that must not exist (renameat2(2)).
+func renameExclusive(dir int, from, to string) error {
+	return unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE)
+}
+
+// space is what this process may still write, and might if nothing but the system's
+// own reserve were taken.
+func space(dir *os.File) (free, size uint64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return st.Bavail * uint64(st.Frsize), nil
+	unit := uint64(st.Frsize)
+	return st.Bavail * unit, (st.Bavail + st.Blocks - st.Bfree) * unit, nil
 }

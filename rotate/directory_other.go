@@ -7,8 +7,10 @@ import (
 	"os"
 )
 
-func openUnnamed(*os.File) (*os.File, error) { return nil, errUnnamed }
+func openUnnamed(int, string) (*os.File, error) { return nil, errUnnamed }
 
-func linkUnnamed(_, _ *os.File, _ string) error { return errUnnamed }
+func linkUnnamed(*os.File, int, string) error { return errUnnamed }
 
-func freeBytes(*os.File) (uint64, error) { return 0, errors.ErrUnsupported }
+func renameExclusive(int, string, string) error { return errors.ErrUnsupported }
+
+func space(*os.File) (free, size uint64, err error) { return 0, 0, errors.ErrUnsupported }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,11 +53,12 @@ func (f *faulty) unnamed() (*os.File, error) {
 	return f.filesystem.unnamed()
 }
 
-func (f *faulty) link(file *os.File, name string) (*os.File, error) {
-	if err := f.check("link"); err != nil {
-		return nil, err
-	}
-	return f.filesystem.link(file, name)
+func (f *faulty) link(file *os.File, name string) error {
+	return f.unless("link", func() error { return f.filesystem.link(file, name) })
+}
+
+func (f *faulty) rename(from, to string) error {
+	return f.unless("rename", func() error { return f.filesystem.rename(from, to) })
 }
 
 func (f *faulty) mkdir(name string) error {
@@ -96,11 +98,11 @@ func (f *faulty) sync(folder string) error {
 	return f.unless("sync", func() error { return f.filesystem.sync(folder) })
 }
 
-func (f *faulty) free() (uint64, error) {
-	if err := f.check("free"); err != nil {
-		return 0, err
+func (f *faulty) space() (free, size uint64, err error) {
+	if err := f.check("space"); err != nil {
+		return 0, 0, err
 	}
-	return f.filesystem.free()
+	return f.filesystem.space()
 }
 
 func (f *faulty) unless(op string, do func() error) error {
@@ -115,12 +117,12 @@ func (f *faulty) unless(op string, do func() error) error {
 // done in another way), leaves nothing behind, and succeeds when it is tried
 // again; a series opened anew goes on well.
 func TestFaults(t *testing.T) {
-	for _, op := range []string{"create", "unnamed", "link", "mkdir", "chown", "remove", "lstat", "open", "list", "sync", "free"} {
+	for _, op := range []string{"create", "unnamed", "link", "mkdir", "chown", "remove", "lstat", "open", "list", "sync", "space", "rename"} {
 		for _, name := range []string{"c", "%Y/%H/%M"} {
 			for _, before := range []int{0, 4} {
-				for _, prepare := range []bool{true, false} {
-					t.Run(fmt.Sprintf("%s/%d before/prepare %t", op, before, prepare), func(t *testing.T) {
-						testFault(t, op, name, before, prepare)
+				for _, how := range []string{"prepared", "unnamed", "temporary"} {
+					t.Run(fmt.Sprintf("%s/%d before/%s", op, before, how), func(t *testing.T) {
+						testFault(t, op, name, before, how)
 					})
 				}
 			}
@@ -128,14 +130,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func testFault(t *testing.T, op, name string, before int, prepare bool) {
+func testFault(t *testing.T, op, name string, before int, how string) {
 	dir := t.TempDir()
 	var disk *faulty
 	c := Config{Name: filepath.Join(dir, name), Suffix: testSuffix, Inspect: inspect,
 		Policy: Policy{Packets: 1, Files: 3, MinFree: 1}, Owner: Owner{true, os.Getuid(), os.Getgid()}}
 	s, err := openSeries(c, func() (filesystem, error) {
 		d, err := openDirectory(dir)
-		disk = &faulty{filesystem: d}
+		if disk = (&faulty{filesystem: d}); how == "temporary" {
+			disk.filesystem = plainFiles{d}
+		}
 		return disk, err
 	})
 	if err != nil {
@@ -156,14 +160,14 @@ func testFault(t *testing.T, op, name string, before int, prepare bool) {
 		}
 	}
 	disk.arm(op)
-	if prepare {
+	if how == "prepared" {
 		try("Prepare", s.Prepare)
 	}
 	var f *File
 	at := start.Add(time.Duration(before) * time.Minute)
 	try("Next", func() error {
 		var err error
-		if f, err = s.Next(at); err != nil && len(files(t, dir)) != before {
+		if f, err = s.make(at); err != nil && len(files(t, dir)) != before {
 			t.Errorf("after %v there are %q", err, files(t, dir))
 		}
 		if folders, _ := os.ReadDir(dir); err != nil && op == "chown" && before == 0 && len(folders) > 0 {
@@ -177,8 +181,12 @@ func testFault(t *testing.T, op, name string, before int, prepare bool) {
 		return err
 	})
 	try("Prepare", s.Prepare)
-	if failures == 0 && disk.fired && op != "link" && op != "remove" {
+	byOtherMeans := op == "link" || op == "unnamed" && how != "prepared"
+	if failures == 0 && disk.fired && !byOtherMeans && op != "remove" {
 		t.Errorf("the failure of %s was not told", op)
+	}
+	if want := fmt.Sprintf("c_%05d_", before+1); name == "c" && !strings.Contains(f.Name(), want) {
+		t.Errorf("after the failure of %s the file is %s, want %s", op, f.Name(), want)
 	}
 	if op == "remove" && failures == 0 && before > 0 {
 		t.Error("the failure of remove was not told")
@@ -395,6 +403,8 @@ func TestFoldersAreSynced(t *testing.T) {
 
 // closing makes files that cannot be used.
 type closing struct{ filesystem }
+
+func (closing) unnamed() (*os.File, error) { return nil, errUnnamed }
 
 func (c closing) create(name string) (*os.File, error) {
 	f, err := c.filesystem.create(name)

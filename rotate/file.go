@@ -40,11 +40,14 @@ type File struct {
 	sending  atomic.Bool  // they will be, soon
 	aside    int64        // up to here disk space may have been set aside; 0: none was
 	name     string
-	rel      string // in a series: relative to its directory
-	remove   func() error
+	rel      string   // in a series: relative to its directory
+	newborn  *newborn // nil: it has its name
+	publish  func() error
+	remove   func() error // once it has its name
 }
 
-// Name returns the path of the file, its directory as the user wrote it.
+// Name returns the path of the file, its directory as the user wrote it. Before
+// Publish it is the one that the file is to get.
 func (f *File) Name() string { return f.name }
 
 // Changed returns what somebody else has done to the file, which must be open and has
@@ -68,7 +71,13 @@ func (f *File) Changed(size int64) error {
 }
 
 // Discard removes the file, which must be open, and closes it.
-func (f *File) Discard() error { return errors.Join(f.remove(), f.Close()) }
+func (f *File) Discard() error {
+	remove := f.remove
+	if f.newborn != nil {
+		remove = f.newborn.remove
+	}
+	return errors.Join(remove(), f.Close())
+}
 
 // Close gives back disk space that was set aside, and closes the file.
 func (f *File) Close() error {
@@ -82,27 +91,57 @@ func (f *File) Close() error {
 	return errors.Join(err, f.File.Close())
 }
 
-// Create makes a new file that only its owner can read and write (0600). It
-// follows no link in the last part of the name and never opens what exists.
-// The entry in the directory is synced. On an error nothing is left behind.
+// Create is New and Publish: the file is to be seen before anything is in it.
 func Create(name string, o CreateOptions) (*File, error) {
+	f, err := New(name, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Publish(); err != nil {
+		return nil, errors.Join(err, f.Discard())
+	}
+	return f, nil
+}
+
+// New makes a new file that only its owner can read and write (0600). It can be
+// written, and nobody sees it, until Publish gives it its name. It fails where
+// something has that name already; a link in the last part is not followed. On an
+// error nothing is left behind.
+func New(name string, o CreateOptions) (*File, error) {
 	if o.Force {
 		if err := removeRegular(name); err != nil {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(name, createFlags, 0o600)
+	dir, base := plainDirectory(filepath.Dir(name)), filepath.Base(name)
+	_, err := dir.lstat(base)
+	if err == nil {
+		err = fs.ErrExist
+	}
+	f := &File{name: name}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = f.begin(dir, ".", o.Owner)
+	}
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
 	}
-	file := &File{File: f, name: name, remove: func() error { return os.Remove(name) }}
-	if err := claim(f, o.Owner); err != nil {
-		return nil, errors.Join(err, file.Discard())
+	f.publish = func() error {
+		if err := f.nameAs(base); err != nil {
+			return &fs.PathError{Op: "name", Path: name, Err: cause(err)}
+		}
+		f.newborn = nil
+		return SyncDir(filepath.Dir(name))
 	}
-	if err := SyncDir(filepath.Dir(name)); err != nil {
-		return nil, errors.Join(err, file.Discard())
+	f.remove = func() error { return removeSame(dir, f, base) }
+	return f, nil
+}
+
+// cause is what went wrong, without which file it was about.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
 	}
-	return file, nil
+	return err
 }
 
 // claim gives a new file to its owner and locks it.

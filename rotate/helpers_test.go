@@ -48,9 +48,22 @@ func open(t testing.TB, name string, p Policy) *Series {
 	return s
 }
 
+// make makes the next file, with its name.
+func (s *Series) make(at time.Time) (*File, error) {
+	f, err := s.Next(at)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Publish(); err != nil {
+		s.Discarded(f)
+		return nil, errors.Join(err, f.Discard())
+	}
+	return f, nil
+}
+
 func next(t testing.TB, s *Series, at time.Time) *File {
 	t.Helper()
-	f, err := s.Next(at)
+	f, err := s.make(at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package rotate
 
 import (
+	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +20,8 @@ func TestNumberedNames(t *testing.T) {
 	}{
 		{0, false, "capture_00001_20261122161200.pcapng.zst"},
 		{99998, false, "capture_99999_20261122161200.pcapng.zst"},
-		{99999, false, "capture_100000_20261122161200.pcapng.zst"},
+		{99999, false, "capture_00001_20261122161200.pcapng.zst"},
+		{4000000000, false, "capture_00001_20261122161200.pcapng.zst"}, // of an earlier version
 		{0, true, "capture_20261122161200_00001.pcapng.zst"},
 	} {
 		n.timeFirst = c.timeFirst
@@ -26,12 +29,72 @@ func TestNumberedNames(t *testing.T) {
 		if got != c.want {
 			t.Errorf("after %d: %s, want %s", c.last, got, c.want)
 		}
-		if n.number(got) != c.last+1 {
-			t.Errorf("%s has number %d", got, n.number(got))
+		if want := (c.last + 1) % 100000; c.last < 99999 && n.number(got) != want {
+			t.Errorf("%s has number %d, want %d", got, n.number(got), want)
 		}
-		if c.last < 99999 && !c.timeFirst && !fileSet.MatchString(got) {
+		if !c.timeFirst && !fileSet.MatchString(got) {
 			t.Errorf("%s is in no file set", got)
 		}
+	}
+}
+
+// TestLatestNumber: behind 99999 numbers begin anew, over a restart, too.
+func TestLatestNumber(t *testing.T) {
+	n := numbered{prefix: "c"}
+	at := func(number, day int) string { return fmt.Sprintf("c_%05d_202611%02d161200", number, day) }
+	var many []string
+	for i := 1; i <= 99; i++ {
+		if i <= 5 || i >= 20 {
+			many = append(many, at(1000*i, 1+5/i))
+		}
+	}
+	for what, c := range map[string]struct {
+		names []string
+		want  uint64
+	}{
+		"nothing":                       {nil, 0},
+		"one":                           {[]string{at(7, 1)}, 7},
+		"two":                           {[]string{at(7, 1), at(3, 1)}, 7},
+		"a clock that was set back":     {[]string{at(5, 9), at(6, 9), at(7, 1)}, 7},
+		"the last number":               {[]string{at(99998, 1), at(99999, 1)}, 99999},
+		"begun anew":                    {[]string{at(99998, 1), at(99999, 1), at(1, 2), at(2, 2)}, 2},
+		"in the same second":            {[]string{at(99999, 1), at(1, 1)}, 1},
+		"begun anew, old ones are gone": {[]string{at(1, 2), at(2, 2)}, 2},
+		"many are kept":                 {many, 5000},
+		"an old one was pinned":         {[]string{at(1, 1), at(80000, 8), at(80001, 8)}, 80001},
+		"pinned, and a clock set back":  {[]string{at(1, 5), at(80000, 8), at(80001, 1), at(80002, 7)}, 80002},
+		"a jump of an earlier version":  {[]string{at(1, 1), at(4000000000, 2)}, 4000000000},
+		"a jump, and begun anew":        {[]string{at(4000000000, 2), at(4000000001, 2), at(1, 3)}, 1},
+		"time first":                    {[]string{"c_20261101161200_00004", at(3, 1)}, 4},
+	} {
+		if got := n.latest(c.names); got != c.want {
+			t.Errorf("%s: %d, want %d", what, got, c.want)
+		}
+	}
+}
+
+// TestSeriesBeginsAnew: order and limits hold where numbers begin anew.
+func TestSeriesBeginsAnew(t *testing.T) {
+	dir := t.TempDir()
+	p := Policy{Packets: 1, Files: 4}
+	put(t, filepath.Join(dir, "c_99997_20261122161100"+testSuffix), string(content(start, start, 50)))
+	s := open(t, dir+"/c", p)
+	names := record(t, s, 4, 50)
+	for i, number := range []string{"99998", "99999", "00001", "00002"} {
+		if !strings.Contains(names[i], "c_"+number+"_") {
+			t.Errorf("file %d is %s, want number %s", i, names[i], number)
+		}
+	}
+	if removed, err := retain(t, s, start, 0); err != nil || len(removed) != 1 || !strings.Contains(removed[0].Name, "c_99997_") {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	s = open(t, dir+"/c", p)
+	f := next(t, s, start.Add(time.Hour))
+	if !strings.Contains(f.Name(), "c_00003_") {
+		t.Errorf("after a restart: %s", f.Name())
+	}
+	if removed, err := retain(t, s, start, 0); err != nil || len(removed) != 1 || removed[0].Name != names[0] {
+		t.Errorf("after a restart removed %v, %v, want %s", removed, err, names[0])
 	}
 }
 

@@ -10,62 +10,111 @@ import (
 	"time"
 )
 
-// Next makes the next file, named for t, the time that it begins, as a clock in
-// t's location shows it. A name that is taken is passed over. On an error
-// no file is left behind, and Next may be called again. The entry in the
-// directory is synced by the next Prepare, Retain or Close, not here, because
-// that can take long.
+// Next makes the next file, to be named for t, the time that it begins, as a clock
+// in t's location shows it. The file has its name, and uses up a number, only when
+// Publish has been called, after its header was written. On an error no file is left
+// behind, and Next may be called again. The entry in the directory is synced by the
+// next Prepare, Retain or Close, not here, because that can take long.
 func (s *Series) Next(t time.Time) (*File, error) {
-	f, err := s.next(t)
-	isGone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE)
-	if isGone && s.reopen() == nil {
-		f, err = s.next(t) // the directory has been made again
+	try, name := s.reserve(t, s.firstTry(t))
+	f := &File{name: s.shown(name), rel: name}
+	f.publish = func() error { return s.publish(f, t, try) }
+	f.remove = func() error { return removeSame(s.current(), f, f.rel) }
+	err := s.begin(f)
+	if isGone(err) && s.reopen(lookMost) == nil {
+		err = s.begin(f) // the directory has been made again
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make the next file in %s: %w", s.path, err)
+		s.release(name)
+		return nil, s.nextError(err)
 	}
 	return f, nil
 }
 
-func (s *Series) next(t time.Time) (*File, error) {
-	for try := s.firstTry(t); ; try++ {
-		dir, name := s.reserve(t, try)
-		if name == "" {
-			continue
-		}
-		f, err := s.make(dir, name)
-		if err == nil {
-			s.keep(name, try)
-			return &File{File: f, name: s.shown(name), rel: name,
-				remove: func() error { return s.discard(f, name) }}, nil
-		}
-		s.release(name)
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, err
+func (s *Series) nextError(err error) error {
+	return fmt.Errorf("make the next file in %s: %w", s.path, err)
+}
+
+// isGone reports whether err says that the directory is no longer there.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE)
+}
+
+// begin opens a file, or takes the one that is prepared.
+func (s *Series) begin(f *File) error {
+	dir, folder := s.current(), path.Dir(f.rel)
+	if err := s.makeFolders(dir, folder); err != nil {
+		return err
+	}
+	if file := s.takePrepared(); file != nil {
+		f.newborn = &newborn{dir, s.config.Owner, ""}
+		return f.hold(file)
+	}
+	return f.begin(dir, folder, s.config.Owner)
+}
+
+// publish gives a file the first of its names, from the try-th on, that is not taken.
+func (s *Series) publish(f *File, t time.Time, try int) error {
+	err := f.nameAs(f.rel)
+	for ; errors.Is(err, fs.ErrExist); err = f.nameAs(f.rel) {
+		s.release(f.rel)
+		try, f.rel = s.reserve(t, try+1)
+		f.name = s.shown(f.rel)
+	}
+	if isGone(err) {
+		err = s.publishAnew(f)
+	}
+	if err != nil {
+		return s.nextError(err)
+	}
+	f.newborn = nil
+	s.keep(f.rel, t, try)
+	return nil
+}
+
+// publishAnew gives a file its name where the folder has gone meanwhile: it is made
+// again or, where the directory of the series has been, the file is.
+func (s *Series) publishAnew(f *File) error {
+	folder := path.Dir(f.rel)
+	if folder != "." && f.newborn.temp == "" && s.makeFolders(s.current(), folder) == nil {
+		if err := f.nameAs(f.rel); !isGone(err) {
+			return err
 		}
 	}
+	if err := s.reopen(lookMost); err != nil {
+		return err
+	}
+	dir := s.current()
+	if err := s.makeFolders(dir, folder); err != nil {
+		return err
+	}
+	if err := f.moveTo(dir, folder); err != nil {
+		return err
+	}
+	return f.nameAs(f.rel)
 }
 
 // firstTry passes over the names that a pattern has given out already.
 func (s *Series) firstTry(t time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stem := s.names.name(t, s.last, 0); stem != s.stem {
-		s.stem, s.tries = stem, 0
+	if s.names.name(t, s.last, 0) != s.stem {
+		return 0
 	}
 	return s.tries
 }
 
-// reserve finds a name, or "" where it is known to be taken.
-func (s *Series) reserve(t time.Time, try int) (dir filesystem, name string) {
+// reserve finds the first name, from the try-th on, that is not known to be taken.
+func (s *Series) reserve(t time.Time, try int) (int, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name = s.names.name(t, s.last, try)
-	if s.open[name] || s.complete[name] != nil {
-		return s.dir, ""
+	for ; ; try++ {
+		name := s.names.name(t, s.last, try)
+		if !s.open[name] && s.complete[name] == nil && !s.foreign[name] {
+			s.open[name] = true
+			return try, name
+		}
 	}
-	s.open[name] = true
-	return s.dir, name
 }
 
 func (s *Series) release(name string) {
@@ -74,38 +123,13 @@ func (s *Series) release(name string) {
 	delete(s.open, name)
 }
 
-func (s *Series) keep(name string, try int) {
+// keep notes that a file has its name.
+func (s *Series) keep(name string, t time.Time, try int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tries = try + 1
-	s.last = max(s.last, s.names.number(name))
+	s.before, s.latest = s.numbering, name
+	s.numbering = numbering{s.names.number(name), s.names.name(t, s.last, 0), try + 1}
 	s.unsynced[path.Dir(name)] = true
-}
-
-// make makes a file: the one that is prepared, or, where there is none or it
-// cannot be given its name, a new one.
-func (s *Series) make(dir filesystem, name string) (*os.File, error) {
-	if err := s.makeFolders(dir, path.Dir(name)); err != nil {
-		return nil, err
-	}
-	if f := s.takePrepared(); f != nil {
-		named, err := dir.link(f, name)
-		if err == nil {
-			return named, nil
-		}
-		if errors.Is(err, fs.ErrExist) {
-			return nil, errors.Join(err, s.putPrepared(f))
-		}
-		f.Close() // a file without a name is lost, as it should be
-	}
-	f, err := dir.create(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := claim(f, s.config.Owner); err != nil {
-		return nil, errors.Join(err, f.Close(), dir.remove(name))
-	}
-	return f, nil
 }
 
 func (s *Series) makeFolders(dir filesystem, folder string) error {
@@ -175,18 +199,4 @@ func (s *Series) Prepare() error {
 		return errors.Join(err, f.Close(), s.sync())
 	}
 	return errors.Join(s.putPrepared(f), s.sync())
-}
-
-// discard removes an open file, unless something else has its name by now.
-func (s *Series) discard(f *os.File, name string) error {
-	made, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	dir := s.current()
-	found, err := dir.lstat(name)
-	if err != nil || !os.SameFile(made, found) {
-		return err
-	}
-	return dir.remove(name)
 }

@@ -132,6 +132,8 @@ func (p *pattern) matches(depth int, elem string) bool {
 
 func (p *pattern) number(string) uint64 { return 0 }
 
+func (p *pattern) latest([]string) uint64 { return 0 }
+
 // tellsApart refuses a pattern that names two successive cuts, every apart,
 // alike. It looks at as many cuts as there are days in a year, from the begin
 // of 1970, where all multiples of all intervals meet.

@@ -28,8 +28,11 @@ type modelFile struct {
 	size    int
 	last    time.Time
 	open    *File
+	file    *File // of this run
 	pinned  bool
 	foreign bool
+	planted bool // foreign from the start
+	unsafe  bool
 	locked  *os.File
 }
 
@@ -37,9 +40,12 @@ func (f *modelFile) isFree() bool {
 	return f.open == nil && !f.pinned && !f.foreign && f.locked == nil
 }
 
+// isSafe reports whether a file may be removed for the limit on files.
+func (f *modelFile) isSafe() bool { return f.isFree() && !f.unsafe }
+
 // TestRetainProperty runs random operations under random policies. After each
 // Retain the limits hold, as far as files may be removed; what was removed is
-// the oldest, and not one file too many.
+// the oldest, and not one file too many. What others plant changes nothing.
 func TestRetainProperty(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
@@ -73,7 +79,7 @@ func TestRetainProperty(t *testing.T) {
 
 func (m *model) step() {
 	m.now = m.now.Add(time.Duration(1+m.rnd.IntN(120)) * time.Second)
-	switch m.rnd.IntN(12) {
+	switch m.rnd.IntN(14) {
 	case 0, 1, 2, 3:
 		m.record()
 	case 4:
@@ -100,6 +106,10 @@ func (m *model) step() {
 		}
 	case 9:
 		m.restart()
+	case 10:
+		m.plant()
+	case 11:
+		m.saveOrNot()
 	default:
 		m.retain()
 	}
@@ -136,12 +146,49 @@ func (m *model) record() {
 		_, err := f.open.Write(content(first, f.last, f.size))
 		m.must(errors.Join(err, f.open.Close()))
 		m.s.Closed(f.open, uint64(f.size), Info{first.UnixNano(), f.last.UnixNano(), 1})
-		f.open = nil
+		f.open, f.file = nil, f.open
 	}
 	if m.rnd.IntN(4) > 0 {
 		m.now = m.now.Add(time.Second)
 		f := next(m.t, m.s, m.now)
 		m.files = append(m.files, &modelFile{name: f.Name(), open: f})
+	}
+}
+
+// plant puts something into the directory that only has a name of the series.
+func (m *model) plant() {
+	at := m.now.Add(time.Duration(m.rnd.IntN(100)-50) * time.Hour)
+	name := m.s.names.name(at, uint64(m.rnd.IntN(maxNumber)), 0)
+	f := &modelFile{name: filepath.Join(m.s.path, name), size: 1 + m.rnd.IntN(50_000), foreign: true, planted: true}
+	if _, err := os.Lstat(f.name); err == nil {
+		return
+	}
+	m.must(os.MkdirAll(filepath.Dir(f.name), 0o700))
+	switch m.rnd.IntN(4) {
+	case 0:
+		m.must(syscall.Mkfifo(f.name, 0o600))
+	case 1:
+		m.must(os.WriteFile(f.name, content(at, at, f.size), 0o600))
+		m.must(os.Chown(f.name, 12345, 12345))
+	case 2:
+		m.must(os.WriteFile(f.name, content(at, at, 100), 0o600))
+		m.must(os.Truncate(f.name, 1<<40))
+	default:
+		m.must(os.WriteFile(f.name, []byte(strings.Repeat("?", f.size)), 0o600))
+	}
+	m.files = append(m.files, f)
+}
+
+// saveOrNot says of a file that it is not safe, or that it is after all.
+func (m *model) saveOrNot() {
+	f := m.any(func(f *modelFile) bool { return f.file != nil && !f.foreign })
+	if f == nil {
+		return
+	}
+	if f.unsafe = !f.unsafe; f.unsafe {
+		m.s.Unsafe(f.file)
+	} else {
+		m.s.Safe(f.file)
 	}
 }
 
@@ -167,6 +214,7 @@ func (m *model) restart() {
 			m.must(f.open.Close())
 			f.open, f.foreign = nil, true
 		}
+		f.file, f.unsafe = nil, false
 	}
 	m.must(m.s.Close())
 	m.s = open(m.t, m.name, m.p)
@@ -209,7 +257,14 @@ func (m *model) retain() {
 		if !f.isFree() {
 			m.t.Errorf("%s was removed, which is %+v", f.name, f)
 		}
-		if reason != "age" && slices.ContainsFunc(left, (*modelFile).isFree) {
+		mayGo := (*modelFile).isFree
+		if reason == "files" {
+			mayGo = (*modelFile).isSafe
+		}
+		if !mayGo(f) {
+			m.t.Errorf("%s was removed for %s, which is %+v", f.name, reason, f)
+		}
+		if reason != "age" && slices.ContainsFunc(left, mayGo) {
 			m.t.Errorf("%s was removed for %s, but not the older %s", f.name, reason, left[0].name)
 		}
 	}
@@ -226,7 +281,7 @@ func (m *model) sums(openBytes uint64) (count int, bytes uint64) {
 			continue
 		}
 		bytes += uint64(f.size)
-		if !f.pinned {
+		if !f.pinned && !f.unsafe {
 			count++
 		}
 	}
@@ -236,7 +291,7 @@ func (m *model) sums(openBytes uint64) (count int, bytes uint64) {
 func (m *model) check(openBytes uint64, err error) {
 	count, bytes := m.sums(openBytes)
 	hasFree := slices.ContainsFunc(m.files, (*modelFile).isFree)
-	if m.p.Files > 0 && count > m.p.Files && hasFree {
+	if m.p.Files > 0 && count > m.p.Files && slices.ContainsFunc(m.files, (*modelFile).isSafe) {
 		m.t.Errorf("%d files are left", count)
 	}
 	isOver := m.p.TotalBytes > 0 && bytes > m.p.TotalBytes
@@ -262,10 +317,10 @@ func (m *model) checkNotTooMany(dead []*modelFile, reasons map[string]string, op
 	last := dead[len(dead)-1]
 	count, bytes := m.sums(openBytes)
 	for _, f := range m.files {
-		if f.foreign && !f.pinned {
+		if f.foreign && !f.planted && !f.pinned {
 			count++
 		}
-		if f.foreign {
+		if f.foreign && !f.planted {
 			bytes += uint64(f.size)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -29,12 +30,13 @@ var ErrNothingLeft = errors.New("no file is left that may be removed")
 // are about to have; now is what ages are reckoned from. With dryRun nothing
 // is removed.
 //
-// It never removes a file that is open, here or in another process, nor one
-// that Inspect does not know, nor one with a file NAME.keep beside it. Pinned
-// files count for total, not for files. A file that Inspect does not know
-// counts until it has been looked into, which is not before its turn has come.
-// One that this process may not look into or remove is passed over and, from its
-// turn on, does not count (Config.LetBe).
+// Only the series' own files count or are removed: those that belong to the user who
+// makes its files, and that Recognize knows. Others are let be (Config.LetBe). It
+// never removes a file that is open, here or in another process, nor one that Inspect
+// does not know, nor one with a file NAME.keep beside it. Pinned files count for
+// total, not for files, and neither do those that are not safe (see Unsafe).
+//
+// Of files that are new in the directory a few are looked into at a time.
 //
 // It goes on after an error. All errors are returned together at the end, with
 // ErrNothingLeft where total or minfree could not be reached.
@@ -45,7 +47,7 @@ func (s *Series) Retain(now time.Time, open uint64, dryRun bool) ([]Removed, err
 	s.retaining.Lock()
 	defer s.retaining.Unlock()
 
-	r := retention{Series: s, dir: s.current(), now: now, openBytes: open, dryRun: dryRun}
+	r := retention{Series: s, dir: s.current(), now: now, openBytes: open, dryRun: dryRun, lastNumber: s.lastNumber()}
 	entries, err := r.prepare()
 	if err != nil {
 		return nil, err
@@ -69,6 +71,8 @@ type retention struct {
 	now       time.Time
 	openBytes uint64
 	dryRun    bool
+
+	lastNumber uint64 // that was given
 
 	files   int    // that count, the open ones with them
 	bytes   uint64 // of all files, the open ones with them
@@ -96,7 +100,7 @@ func (r *retention) prepare() ([]*entry, error) {
 			return true
 		}
 		r.bytes += e.size
-		if !e.pinned {
+		if !e.pinned && !e.unsafe {
 			r.files++
 		}
 		return e.pinned
@@ -111,13 +115,13 @@ func (r *retention) prepare() ([]*entry, error) {
 		}
 		entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.info == nil })
 	}
-	slices.SortFunc(entries, older)
+	slices.SortFunc(entries, r.older)
 	return entries, nil
 }
 
 // older orders by number, and where there are none by first packet.
-func older(a, b *entry) int {
-	byNumber := cmp.Compare(a.number, b.number)
+func (r *retention) older(a, b *entry) int {
+	byNumber := compareNumbers(a.number, b.number, r.lastNumber)
 	if byNumber == 0 && a.info != nil && b.info != nil {
 		byNumber = cmp.Compare(a.first(), b.first())
 	}
@@ -126,10 +130,16 @@ func older(a, b *entry) int {
 
 // limit is the first limit of the whole series that does not hold, or "".
 func (r *retention) limit() string {
-	p := r.config.Policy
-	switch {
-	case p.Files > 0 && r.files > p.Files:
+	if r.tooMany() {
 		return "files"
+	}
+	return r.limitOfBytes()
+}
+
+func (r *retention) tooMany() bool { p := r.config.Policy; return p.Files > 0 && r.files > p.Files }
+
+func (r *retention) limitOfBytes() string {
+	switch {
 	case r.overTotal():
 		return "total"
 	case r.lowOnSpace():
@@ -147,7 +157,10 @@ func (r *retention) lowOnSpace() bool { return r.hasFree && r.free < r.config.Po
 
 // reason tells why a file has to go, or "".
 func (r *retention) reason(e *entry) string {
-	if limit := r.limit(); limit != "" {
+	if r.tooMany() && !e.unsafe {
+		return "files"
+	}
+	if limit := r.limitOfBytes(); limit != "" {
 		return limit
 	}
 	if age := r.config.Policy.Age; age > 0 {
@@ -188,21 +201,32 @@ func (r *retention) openEntry(e *entry) *os.File {
 // cannot deals with an error about a file. One for want of permission must not
 // stop the recording, nor may newer files go in the place of this one.
 func (r *retention) cannot(do string, e *entry, err error) {
-	if r.letBe(e.name, err) {
+	if r.isForbidden(e.name, err) {
 		r.uncount(e)
 		return
 	}
 	r.fail(fmt.Errorf("%s %s: %w", do, r.shown(e.name), err))
 }
 
+// inspect looks into an open file anew: it may be another by now.
 func (r *retention) inspect(e *entry, f *os.File) {
 	info, err := f.Stat()
+	if err == nil {
+		err = r.plausible(info)
+	}
+	if err == nil {
+		err = r.recognize(f)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
 	var i Info
-	if err == nil && info.Mode().IsRegular() {
+	if err == nil {
 		e.changed = info.ModTime().UnixNano()
 		i, err = r.config.Inspect(f)
 	}
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil {
+		r.letBe(e.name, err)
 		r.uncount(e)
 		e.ignored = true
 		return
@@ -223,7 +247,7 @@ func (r *retention) remove(e *entry, reason string) {
 	}
 	switch _, err := r.dir.lstat(e.name + pinSuffix); {
 	case err == nil:
-		r.files-- // pinned since the directory was listed
+		r.pinned(e)
 		return
 	case !errors.Is(err, fs.ErrNotExist):
 		r.fail(fmt.Errorf("look for %s: %w", r.shown(e.name+pinSuffix), err))
@@ -233,7 +257,8 @@ func (r *retention) remove(e *entry, reason string) {
 		return
 	}
 	if !r.dryRun {
-		if err := r.dir.remove(e.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// What has taken its place since it was opened stays.
+		if err := removeSame(r.dir, &File{File: f}, e.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.cannot("remove", e, err)
 			return
 		}
@@ -258,9 +283,16 @@ func (r *retention) removeFolders(folder string) {
 	}
 }
 
+// pinned takes a file that was pinned since the directory was listed off the sum.
+func (r *retention) pinned(e *entry) {
+	if !e.unsafe {
+		r.files--
+	}
+}
+
 // uncount takes a file that counted off the sums.
 func (r *retention) uncount(e *entry) {
-	r.files--
+	r.pinned(e)
 	r.bytes -= e.size
 }
 
@@ -276,7 +308,7 @@ func (r *retention) measureFree(size uint64) {
 	if r.dryRun && size > 0 {
 		return
 	}
-	free, err := r.dir.free()
+	free, _, err := r.dir.space()
 	if err != nil {
 		r.fail(err)
 		return

@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 		err = childPrepare(dir)
 	case "drop":
 		err = childDrop(dir)
+	case "make":
+		err = childMake(dir)
 	case "hook":
 		err = childHook()
 	}
@@ -120,7 +122,7 @@ func childDrop(dir string) error {
 	}
 	for i := range 4 {
 		at := start.Add(time.Duration(i) * time.Minute)
-		f, err := s.Next(at)
+		f, err := s.make(at)
 		if err != nil {
 			return err
 		}
@@ -178,7 +180,7 @@ func TestRetainMinFree(t *testing.T) {
 		t.Errorf("removed %v, %v; want 4", removed, err)
 	}
 	wantFiles(t, dir, names[4:]...)
-	if free, err := s.dir.free(); err != nil || free < minFree {
+	if free, _, err := s.dir.space(); err != nil || free < minFree {
 		t.Errorf("%d bytes free, %v", free, err)
 	}
 	if removed, err := s.Retain(start, 0, false); err != nil || len(removed) > 0 {

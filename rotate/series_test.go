@@ -22,8 +22,9 @@ func TestNextNumbersGoOn(t *testing.T) {
 	wantFiles(t, dir, slices.Clone(want)...)
 
 	// Another order of the name and another series beside it.
-	put(t, filepath.Join(dir, "capture_20261122161500_00007.pcapng.zst"), "")
-	put(t, filepath.Join(dir, "capture_eth0_00009_20261122161500.pcapng.zst"), "")
+	put(t, filepath.Join(dir, "capture_20261122161500_00007.pcapng.zst"), string(content(start, start, 50)))
+	put(t, filepath.Join(dir, "capture_00009_20261122161500.pcapng.zst"), "not ours")
+	put(t, filepath.Join(dir, "capture_eth0_00009_20261122161500.pcapng.zst"), string(content(start, start, 50)))
 	f := next(t, open(t, prefix, Policy{}), start)
 	if want := prefix + "_00008_20261122161200.pcapng.zst"; f.Name() != want {
 		t.Errorf("after a restart: %s, want %s", f.Name(), want)
@@ -161,14 +162,14 @@ func TestPatternSeries(t *testing.T) {
 	wantFiles(t, dir, "day/2026-11-22/16.pcapng.zst", "day/2026-11-22/16_2.pcapng.zst", "day/2026-11-22/16_3.pcapng.zst",
 		"day/2026-11-22/17.pcapng.zst", "day/2026-11-22/16_4.pcapng.zst")
 
-	// Going back to an earlier hour, and a discarded file, take no name twice.
+	// Going back to an earlier hour takes no name twice, and a discarded file none at all.
 	f := next(t, s, start)
 	if err := f.Discard(); err != nil {
 		t.Error(err)
 	}
 	s.Discarded(f)
 	g := next(t, s, start)
-	if filepath.Base(f.Name()) != "16_5.pcapng.zst" || filepath.Base(g.Name()) != "16_6.pcapng.zst" {
+	if filepath.Base(f.Name()) != "16_5.pcapng.zst" || filepath.Base(g.Name()) != "16_5.pcapng.zst" {
 		t.Errorf("then %s and %s", f.Name(), g.Name())
 	}
 }
@@ -189,7 +190,7 @@ func TestPatternFoldersOfOthers(t *testing.T) {
 	}
 	wantFiles(t, outside, "16.pcapng.zst")
 	wantFiles(t, dir, "2023", "2024", "2025", names[1])
-	if _, err := s.Next(start.AddDate(-1, 0, 0)); err == nil {
+	if _, err := s.make(start.AddDate(-1, 0, 0)); err == nil {
 		t.Error("a file was made through a link")
 	}
 }
@@ -244,7 +245,7 @@ func TestSeriesGoesOnAfterDirectoryWasAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := s.Next(start); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.make(start); !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("without a directory: %v", err)
 		}
 	}

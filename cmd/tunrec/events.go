@@ -87,20 +87,28 @@ func (e *eventWriter) sink(event any) {
 	}
 }
 
-func (e *eventWriter) counts(event string, s recorder.Stats) {
+func (e *eventWriter) counts(event string, s recorder.Stats) { e.print(event, e.countFields(s)) }
+
+func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64) {
+	f := e.countFields(s)
+	f["after_stop"] = afterStop
+	e.print("stopped", f)
+}
+
+func (e *eventWriter) countFields(s recorder.Stats) fields {
 	chunks := fields{}
 	for m, n := range s.Chunks {
 		if n > 0 {
 			chunks[methodName(m)] = n
 		}
 	}
-	e.print(event, fields{
+	return fields{
 		"messages_lost": console.Lost() + e.out.Lost(),
 		"received":      s.Received, "in_memory": s.InMemory, "recorded": s.Recorded, "filtered": s.Filtered, "truncated": s.Truncated,
 		"dropped_by_queue": s.DroppedByQueue, "dropped_by_queue_exact": s.QueueExact,
 		"dropped_no_slab": s.DroppedNoSlab, "dropped_by_write": s.DroppedByWrite, "after_limit": s.AfterLimit,
 		"bytes": s.OriginalBytes, "bytes_on_disk": s.StoredBytes, "chunks": chunks,
-	})
+	}
 }
 
 func stamp(unixNano int64) string { return time.Unix(0, unixNano).Format(time.RFC3339Nano) }

@@ -90,6 +90,8 @@ type ui struct {
 
 	harmed   atomic.Uint64 // packets in files that others have removed or changed
 	unplaced atomic.Uint64 // lost packets that no file's statistics have
+
+	readerGone atomic.Bool // of standard output
 }
 
 func newUI(quiet, verbose bool) *ui {
@@ -339,6 +341,12 @@ func (u *ui) rewrite(text string) {
 	console.Status(text)
 }
 
+// inexact says why the kernel's count of drops is a lower bound from now on.
+func (u *ui) inexact(device, why string) {
+	u.events.print("drops_inexact", fields{"interface": device, "reason": why})
+	u.say("device %s: %s, so the kernel may have lost packets that it does not count: it has dropped at least as many as the counts say", device, why)
+}
+
 // abort says that a second signal has ended the recording, and ends the process.
 func (u *ui) abort(s os.Signal) {
 	if !u.quiet {
@@ -351,7 +359,7 @@ func (u *ui) abort(s os.Signal) {
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
 func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
-	u.events.counts("stopped", s)
+	u.events.stopped(s, src.afterStop())
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "
@@ -363,8 +371,14 @@ func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Dura
 		fmt.Sprintf("%s%s dropped by the kernel, %s for want of memory, %s by write errors",
 			atLeast, count(s.DroppedByQueue), count(s.DroppedNoSlab), count(s.DroppedByWrite)),
 	}
-	if s.AfterLimit > 0 {
+	switch {
+	case u.readerGone.Load():
+		lines = append(lines, "stopped because the reader of standard output has gone; "+packets(s.AfterLimit)+" not delivered")
+	case s.AfterLimit > 0:
 		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
+	}
+	if n := src.afterStop(); n > 0 {
+		lines = append(lines, packets(n)+" came after the stop, before the device was gone")
 	}
 	if skipped := src.skipped(); skipped != "" {
 		lines = append(lines, skipped)

@@ -261,6 +261,9 @@ func rotateFiles(series *rotate.Series, home string) error {
 		if _, err := f.WriteString("packets"); err != nil {
 			return err
 		}
+		if err := f.Publish(); err != nil {
+			return err
+		}
 		if err := f.Close(); err != nil {
 			return err
 		}

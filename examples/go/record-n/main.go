@@ -74,7 +74,7 @@ func record(ctx context.Context, name, pair string, packets uint64) error {
 
 // newRecorder makes the file, and a recorder from the device to it.
 func newRecorder(ctx context.Context, device *tun.Device, name string, packets uint64) (*recorder.Recorder, *rotate.File, error) {
-	file, err := rotate.Create(name, rotate.CreateOptions{})
+	file, err := rotate.New(name, rotate.CreateOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +94,7 @@ func newRecorder(ctx context.Context, device *tun.Device, name string, packets u
 		Source: device, Sink: sink,
 		Form: capfile.Zstd, Method: capfile.Fastest,
 		Count:    packets,
-		Buffered: device.Buffered(), DrainMax: device.HoldsPackets(), Settle: device.Settle,
+		Buffered: device.Buffered(), DrainMax: device.HoldsPackets(), Settle: device.Settle, Shut: device.Shut,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Discard())
