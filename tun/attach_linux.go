@@ -88,11 +88,11 @@ func openQueue(name string, multiQueue bool) (fd int, err error) {
 	case request.Uint16()&unix.IFF_PERSIST == 0: // TUNSETIFF has made a new one
 		err = &problem{fmt.Sprintf("device %s has just been removed", name), os.ErrNotExist}
 	}
+	defer unix.Close(fd)
 	if err != nil {
-		unix.Close(fd)
 		return -1, err
 	}
-	return fd, nil
+	return dupAside(uintptr(fd))
 }
 
 func held(name string) error {

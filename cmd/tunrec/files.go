@@ -185,7 +185,7 @@ func (o *options) printRemovals(ui *ui) error {
 	}
 	removed, err := f.Series.Retain(time.Now(), 0, true)
 	for _, r := range removed {
-		fmt.Printf("%s\t%d bytes\t%s\n", r.Name, r.Bytes, r.Reason)
+		fmt.Printf("%s\t%d bytes\t%s\n", printable(r.Name), r.Bytes, r.Reason)
 	}
 	ui.say("%d files would be removed", len(removed))
 	return errors.Join(err, sink.Discard())

@@ -18,7 +18,10 @@ const (
 	exitLost   = 3 // recorded, but packets were lost after they had been read
 )
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	closeInherited(os.Args)
+	os.Exit(run(os.Args))
+}
 
 func run(args []string) int {
 	isHelper, err := helperMain(args)

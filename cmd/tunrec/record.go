@@ -24,6 +24,9 @@ import (
 // record is the main job: source, files, addresses, and then, without privileges,
 // recording. What it has opened is closed when it returns.
 func record(c *cli.Context) error {
+	if err := checkLent(c); err != nil {
+		return err
+	}
 	o, err := parseOptions(c)
 	if err != nil {
 		return err
@@ -193,12 +196,17 @@ func privilegeHint() string {
 	}
 	words := []string{"sudo"}
 	for _, w := range os.Args {
-		if strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(shellSafe, r) }) || w == "" {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		words = append(words, w)
+		words = append(words, shellWord(w))
 	}
 	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell, where it needs that.
+func shellWord(w string) string {
+	if w != "" && !strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(shellSafe, r) }) {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
 // shellSafe are the characters that a shell leaves alone.

@@ -359,7 +359,7 @@ func (u *ui) abort(s os.Signal) {
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
 func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
-	u.events.stopped(s, src.afterStop())
+	u.events.stopped(s, src.afterStop(), u.readerGone.Load())
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "

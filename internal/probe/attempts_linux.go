@@ -125,7 +125,7 @@ func socket(domain, kind, protocol int) error {
 
 // find returns the first descriptor that is so, or ErrNothing.
 func find(is func(fd int, st *unix.Stat_t) bool) (uintptr, error) {
-	for fd := 3; fd < 100; fd++ {
+	for fd := 3; fd < 2000; fd++ {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil && is(fd, &st) {
 			return uintptr(fd), nil
@@ -191,13 +191,15 @@ func detach(fd uintptr) error { return unix.IoctlSetPointerInt(int(fd), unix.TUN
 func setLink() error {
 	fd, err := find(func(fd int, st *unix.Stat_t) bool {
 		name, err := unix.Getsockname(fd)
-		_, isNetlink := name.(*unix.SockaddrNetlink)
-		return err == nil && isNetlink
+		address, isNetlink := name.(*unix.SockaddrNetlink)
+		return err == nil && isNetlink && address.Groups == 0 // it hears nothing but answers
 	})
 	if err != nil {
 		return err
 	}
+	const sequence = 0x7475_6e72
 	message := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(message[8:], sequence)
 	binary.NativeEndian.PutUint32(message, uint32(len(message)))
 	binary.NativeEndian.PutUint16(message[4:], unix.RTM_NEWLINK)
 	binary.NativeEndian.PutUint16(message[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
@@ -205,10 +207,13 @@ func setLink() error {
 	if err := unix.Sendto(int(fd), message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
-	answer := make([]byte, 4096)
-	n, _, err := unix.Recvfrom(int(fd), answer, 0)
-	if err != nil || n < unix.SizeofNlMsghdr+4 {
-		return errors.Join(err, unix.EBADMSG)
+	answer := make([]byte, 1<<16)
+	for answered := false; !answered; { // there may be answers to others
+		n, _, err := unix.Recvfrom(int(fd), answer, 0)
+		if err != nil || n < unix.SizeofNlMsghdr+4 {
+			return errors.Join(err, unix.EBADMSG)
+		}
+		answered = binary.NativeEndian.Uint16(answer[4:]) == unix.NLMSG_ERROR && binary.NativeEndian.Uint32(answer[8:]) == sequence
 	}
 	if errno := -int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); errno != 0 {
 		return unix.Errno(errno)
