@@ -10,10 +10,21 @@ VULN      = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build test quick long race cross lint vuln bench tools
+.PHONY: build reproduce test quick long race cross lint vuln bench tools
 
+# The same source gives the same bytes, wherever it is built. On macOS that is a
+# position-independent executable. On Linux Go makes one without cgo, too, but only one
+# that the system's C library has to load (ld-linux.so): it would not be static any more.
 build:
-	$(GO) build -o tunrec ./cmd/tunrec
+	$(GO) build -trimpath -o tunrec ./cmd/tunrec
+
+# Builds twice, in two folders and without the results of earlier builds, and compares.
+reproduce:
+	set -e; d=$$(mktemp -d); trap 'chmod -R u+w "$$d"; rm -rf "$$d"' EXIT; \
+	mkdir "$$d/elsewhere"; git ls-files -z | tar -c --null -T - | tar -x -C "$$d/elsewhere"; \
+	$(GO) build -trimpath -buildvcs=false -o "$$d/a" ./cmd/tunrec; \
+	cd "$$d/elsewhere"; GOCACHE="$$d/cache" $(GO) build -trimpath -buildvcs=false -o "$$d/b" ./cmd/tunrec; \
+	cmp "$$d/a" "$$d/b"; echo "both builds: $$(sha256sum <"$$d/a")"
 
 tools:
 	scripts/install-tools $(TOOLS)
@@ -23,9 +34,11 @@ tools:
 # a package takes two minutes at the most. make lint vets.
 GOTEST = $(GO) test -vet=off -timeout 30m -parallel 8 -p $$(($$(getconf _NPROCESSORS_ONLN) + 2))
 
-# The tests make their own network namespaces: they need root.
+# The tests make their own network namespaces: they need root. The short rows of the
+# fault matrix are a part of them.
 test: tools
 	$(GOTEST) ./...
+	$(MAKE) torture-short
 
 # What needs no root, in a minute: the files and the names, filters, addresses.
 # The random tests try less, and those that take longest are left out.
@@ -60,6 +73,7 @@ lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(LINT) ./...
+	cd torture && $(GO) vet ./...
 	mandoc -T lint -W warning docs/tunrec.1
 
 vuln:
@@ -69,3 +83,31 @@ vuln:
 bench:
 	scripts/install-tools $(PEERS)
 	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg
+
+# The fault matrix, a module of its own: torture-short is what test runs of it, torture
+# all, about half an hour, by which docs/RELIABILITY.md is written. Both build what
+# they try themselves, which go's cache of results does not see: hence -count 1.
+TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mkfs.ext4 mkfs.xfs
+
+.PHONY: torture torture-short
+
+torture-short:
+	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
+	cd torture && $(GO) test -vet=off -count 1 -timeout 10m ./...
+
+torture:
+	scripts/install-tools $(TORTURE_TOOLS)
+	cd torture && $(GO) test -count 1 -long -timeout 0
+
+# Boots kernels in QEMU, without KVM: two to five minutes each. docs/kernels.md has what
+# came of it.
+.PHONY: kernels systemd-vm
+kernels:
+	scripts/install-tools $(VMTOOLS) qemu-system-aarch64 tshark capinfos
+	scripts/vm/kernels
+
+systemd-vm:
+	scripts/install-tools $(VMTOOLS) mmdebstrap mke2fs tshark capinfos
+	scripts/vm/systemd
+
+VMTOOLS = qemu-system-x86_64 cpio xz dpkg-deb

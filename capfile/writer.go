@@ -121,7 +121,10 @@ func (w *Writer) write(parts ...[]byte) error {
 		if err != nil {
 			w.err = err
 			w.torn = w.form != Stream || n > 0
-			return errors.Join(err, w.mend())
+			if merr := w.mend(); merr != nil {
+				err = errors.Join(err, merr)
+			}
+			return err
 		}
 	}
 	w.size += uint64(n)

@@ -46,7 +46,7 @@ type FilesConfig struct {
 
 	Stop rotate.Stop // FileBytes and Files; the other limits are the reader's
 	Sync SyncPolicy
-	Hook *rotate.Hook // nil: none
+	Hook Hook // nil: none
 
 	// GiveUp is done when a series should no longer try to write what cannot
 	// be written; nil: it never is.
@@ -54,6 +54,11 @@ type FilesConfig struct {
 	// Event is told what happens (see event.go), from several goroutines; nil: nobody
 	// is. It must not block: the writer waits for it.
 	Event func(any)
+}
+
+// Hook is run on complete files: a rotate.Hook, or another process that runs one.
+type Hook interface {
+	Run(ctx context.Context, file string) rotate.HookResult
 }
 
 // FileSink is a Sink that writes a file or a series of them.
@@ -104,9 +109,9 @@ type openFile struct {
 
 	reason Reason // why it ended
 	end    capfile.End
-	whole  bool // its end is written
-	unsafe bool // its last sync failed
-	harmed bool // see FileHarmed
+	whole  bool  // its end is written
+	unsafe bool  // its last sync failed
+	harmed error // see FileHarmed
 }
 
 func (f *openFile) add(e *capfile.Entry) {
@@ -206,11 +211,17 @@ func (s *FileSink) tell() {
 // use makes f the current file, which gets its name when it has its header.
 func (s *FileSink) use(f *rotate.File, begin time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
-	if err == nil {
-		err = f.Publish()
-	}
 	if err != nil {
 		return named(f.Name(), err)
+	}
+	if s.Sync == SyncFlush {
+		// Else a crash of the machine may leave the name and not the header.
+		if err := named(f.Name(), f.Sync()); err != nil {
+			s.begin(DoingSync, err)
+		}
+	}
+	if err := f.Publish(); err != nil {
+		return err
 	}
 	s.current = &openFile{Writer: w, file: f, begin: begin, span: s.spanFrom(begin.UnixNano())}
 	s.open.Store(w.Size())

@@ -82,8 +82,8 @@ var ErrHarmed = errors.New("not by this recorder")
 // look looks whether others have let the file be. Where they have not, nothing more is
 // written to it.
 func (s *FileSink) look(f *openFile) error {
-	if f.harmed {
-		return ErrHarmed
+	if f.harmed != nil {
+		return f.harmed
 	}
 	if f.Torn() {
 		return nil // its size is not known
@@ -92,10 +92,9 @@ func (s *FileSink) look(f *openFile) error {
 	if change == nil {
 		return nil
 	}
-	f.harmed = true
-	err := fmt.Errorf("%s was %w while it was written, %w", f.file.Name(), change, ErrHarmed)
-	s.Event(FileHarmed{Name: f.file.Name(), Packets: f.packets, Err: err})
-	return err
+	f.harmed = fmt.Errorf("%s was %w while it was written, %w", f.file.Name(), change, ErrHarmed)
+	s.Event(FileHarmed{Name: f.file.Name(), Packets: f.packets, Err: f.harmed})
+	return f.harmed
 }
 
 // SyncNow implements Sink. What cannot be synced has been written all the same: the
@@ -164,7 +163,7 @@ func (s *FileSink) abandon() {
 	if f == nil {
 		return
 	}
-	if f.packets > 0 || f.harmed {
+	if f.packets > 0 || f.harmed != nil {
 		s.hand(ReasonError, capfile.End{Start: f.begin.UnixNano(), Stop: time.Now().UnixNano()})
 		return
 	}

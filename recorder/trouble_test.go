@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func TestHarmedFile(t *testing.T) {
 			s.src.push(numbered(10, 5)...)
 			waitRecorded(r, 15)
 			cancel()
-			if err := wait(); !errors.Is(err, ErrHarmed) {
+			if err := wait(); !errors.Is(err, ErrHarmed) || !strings.HasPrefix(err.Error(), names[0]+" was ") {
 				t.Fatalf("the recording ended with %v", err)
 			}
 			if i := slices.IndexFunc(s.events, func(e any) bool { h, ok := e.(FileHarmed); return ok && h.Packets == 10 && h.Name == names[0] }); i < 0 {

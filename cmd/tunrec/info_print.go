@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -33,7 +32,7 @@ func printInfoOne(w io.Writer, d *described, over *timeline.Timeline) {
 	line("File", "%s", printable(d.Name))
 	line("State", "%s", d.State)
 	if i.Damage != nil {
-		line("Damage", "%s", i.Damage)
+		line("Damage", "%s", harmless(i.Damage.Error()))
 	}
 	line("Format", "%s", d.format)
 	line("Size", "%s (%s bytes)", humanize.IBytes(uint64(i.Size)), count(uint64(i.Size)))
@@ -181,7 +180,6 @@ type infoLine struct {
 }
 
 func printInfoJSON(w io.Writer, files []described) {
-	e := json.NewEncoder(w)
 	for n := range files {
 		d := &files[n]
 		i, s := &d.Info, &d.Info.Statistics
@@ -194,7 +192,7 @@ func printInfoJSON(w io.Writer, files []described) {
 		if s.Start != 0 {
 			line.Start, line.Stop = stamp(s.Start), stamp(s.End)
 		}
-		e.Encode(line) // the error of writing is Flush's
+		printJSON(w, line) // the error of writing is Flush's
 	}
 }
 
