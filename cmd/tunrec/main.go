@@ -19,7 +19,9 @@ const (
 )
 
 func main() {
-	closeInherited(os.Args)
+	if !isHelper(os.Args) { // which is given its descriptors
+		closeInherited(os.Args)
+	}
 	os.Exit(run(os.Args))
 }
 
