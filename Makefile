@@ -10,10 +10,21 @@ VULN      = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build test quick long race cross lint vuln bench tools
+.PHONY: build reproduce test quick long race cross lint vuln bench tools
 
+# The same source gives the same bytes, wherever it is built. On macOS that is a
+# position-independent executable. On Linux Go makes one without cgo, too, but only one
+# that the system's C library has to load (ld-linux.so): it would not be static any more.
 build:
-	$(GO) build -o tunrec ./cmd/tunrec
+	$(GO) build -trimpath -o tunrec ./cmd/tunrec
+
+# Builds twice, in two folders and without the results of earlier builds, and compares.
+reproduce:
+	set -e; d=$$(mktemp -d); trap 'chmod -R u+w "$$d"; rm -rf "$$d"' EXIT; \
+	mkdir "$$d/elsewhere"; git ls-files -z | tar -c --null -T - | tar -x -C "$$d/elsewhere"; \
+	$(GO) build -trimpath -buildvcs=false -o "$$d/a" ./cmd/tunrec; \
+	cd "$$d/elsewhere"; GOCACHE="$$d/cache" $(GO) build -trimpath -buildvcs=false -o "$$d/b" ./cmd/tunrec; \
+	cmp "$$d/a" "$$d/b"; echo "both builds: $$(sha256sum <"$$d/a")"
 
 tools:
 	scripts/install-tools $(TOOLS)

@@ -159,11 +159,17 @@ func openFIFO(name string, patience time.Duration) (*os.File, error) {
 // device.
 func capabilityHint() string {
 	if runtime.GOOS == "linux" {
-		file := shellWord(executable())
-		return "sudo groupadd -f tunrec && sudo chown root:tunrec " + file + " && sudo chmod 750 " + file +
-			" && sudo setcap cap_net_admin,cap_bpf=ep " + file + " lets the members of the group tunrec record into devices of their own"
+		return capabilityHintFor(executable())
 	}
 	return "start Wireshark by sudo, or pipe: sudo tunrec -o - | wireshark -k -i -"
+}
+
+// capabilityHintFor is the one command that lets a group record, and nobody else. A
+// change of the owner takes capabilities away: setcap comes last.
+func capabilityHintFor(file string) string {
+	file = shellWord(file)
+	return "sudo groupadd -f tunrec && sudo chown root:tunrec " + file + " && sudo chmod 750 " + file +
+		" && sudo setcap cap_net_admin,cap_bpf=ep " + file + " lets the members of the group tunrec record into devices of their own"
 }
 
 // executable is where the program is, as far as that is known.

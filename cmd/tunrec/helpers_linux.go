@@ -11,8 +11,6 @@ import (
 // helpers: processes can do for the recorder what it can no longer do itself.
 const helpers = true
 
-func isHelper(args []string) bool { return helper.Is(args) }
-
 func helperMain(args []string) (isHelper bool, err error) { return helper.Main(args) }
 
 // helped are the helpers of a recording, where it needs any.

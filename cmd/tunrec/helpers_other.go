@@ -7,8 +7,6 @@ import "github.com/tunrec/tunrec/rotate"
 // helpers: no process can do for the recorder what it can no longer do itself.
 const helpers = false
 
-func isHelper([]string) bool { return false }
-
 func helperMain([]string) (isHelper bool, err error) { return false, nil }
 
 type helped struct{}

@@ -19,15 +19,14 @@ const (
 )
 
 func main() {
-	if !isHelper(os.Args) { // which is given its descriptors
-		closeInherited(os.Args)
-	}
+	checkTimeZone()
 	os.Exit(run(os.Args))
 }
 
 func run(args []string) int {
 	isHelper, err := helperMain(args)
 	if !isHelper {
+		closeInherited(args)
 		defer console.Flush(outletStall, outletLimit)
 		err = newApp().Run(withExtcap(args))
 	}

@@ -102,13 +102,10 @@ var mains = map[string]func(config []byte) error{
 	hookKind:      serveHooks,
 }
 
-// Is reports whether this process was started to be a helper: with these arguments.
-func Is(args []string) bool { return len(args) == 4 && args[1] == marker && mains[args[2]] != nil }
-
 // Main is the helper, where this process was started to be one: with these arguments. It
 // returns when the helper is to end. Signals that are for the recorder pass it by.
 func Main(args []string) (isHelper bool, err error) {
-	if !Is(args) {
+	if len(args) != 4 || args[1] != marker || mains[args[2]] == nil {
 		return false, nil
 	}
 	// Caught and not ignored, which the hooks would inherit.
