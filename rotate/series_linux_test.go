@@ -249,8 +249,3 @@ func TestWithoutUnnamedFiles(t *testing.T) {
 	checkOpenFile(t, f)
 	wantFiles(t, dir, filepath.Base(f.Name()))
 }
-
-// plainFiles is a file system that knows no files without a name.
-type plainFiles struct{ filesystem }
-
-func (plainFiles) unnamed() (*os.File, error) { return nil, errUnnamed }
