@@ -2,7 +2,7 @@
 # judge what it writes; on Debian `make test` installs those that are missing.
 
 GO        ?= go
-TOOLS     = ip ping tshark capinfos editcap tcpdump zstd setpriv unshare mandoc systemd-analyze plistutil cron
+TOOLS     = ip ping tshark capinfos editcap tcpdump zstd setpriv unshare nft mandoc systemd-analyze plistutil cron
 PEERS     = tcpdump zstd dumpcap netsniff-ng
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINT      = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -10,7 +10,7 @@ VULN      = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build test race cross lint vuln bench tools
+.PHONY: build test quick long race cross lint vuln bench tools
 
 build:
 	$(GO) build -o tunrec ./cmd/tunrec
@@ -18,14 +18,38 @@ build:
 tools:
 	scripts/install-tools $(TOOLS)
 
-# The tests make their own network namespaces: they need root.
-test: tools
-	$(GO) test ./...
+# Many tests wait, for a device, a process or the clock: more packages and more
+# scripts run at a time than there are processors. The limit is for what hangs:
+# a package takes two minutes at the most. make lint vets.
+GOTEST = $(GO) test -vet=off -timeout 30m -parallel 8 -p $$(($$(getconf _NPROCESSORS_ONLN) + 2))
 
-# The packages in which goroutines meet.
+# The tests make their own network namespaces: they need root. The short rows of the
+# fault matrix are a part of them.
+test: tools
+	$(GOTEST) ./...
+	$(MAKE) torture-short
+
+# What needs no root, in a minute: the files and the names, filters, addresses.
+# The random tests try less, and those that take longest are left out.
+NEED_ROOT = TestAhead|TestDirect|TestFilesOfASeries|TestRetainMinFree|TestSeriesOnFull|TestSeriesWithout
+SLOW      = TestFormats|TestCutChunk|TestJoinedChunks|TestChunkSizes|TestNoiseCosts|TestManyChunks|TestRepairPcap|TestRepairJudged|TestOpenFlipped|TestVerifyCut
+quick:
+	$(GOTEST) -short -skip '$(NEED_ROOT)|$(SLOW)' ./capfile ./extract ./filter ./pcapng ./rotate ./internal/sdnotify
+	$(GOTEST) -run 'Route|Parse|Validate|Pair|Carve|Pieces' -skip 'TestDefaultPair|LookEnviron' ./netconf
+
+# The random tests, with many times as many tries: about an hour.
+long: tools
+	TUNREC_CHUNKS=200 TUNREC_CUTS=10000 TUNREC_FLIPS=10000 \
+	TUNREC_FILTER_EXPRESSIONS=20000 TUNREC_FILTER_PACKETS=20000 \
+	$(GO) test -vet=off -timeout 6h -v -run 'Repair|Verify|Differential' ./capfile ./filter
+
+# The packages in which goroutines meet. More tries of the same find no more
+# races, so the random tests are short; the doctor measures disks, one after the
+# other, and ranges of time are extracted in extract, too.
 race:
 	scripts/install-tools $(TOOLS) gcc
-	CGO_ENABLED=1 $(GO) test -race ./recorder ./rotate ./tun ./replay ./extract ./internal/sdnotify ./cmd/tunrec
+	CGO_ENABLED=1 $(GOTEST) -short -race -skip 'TestScripts/(doctor|help|usage)$$|TestSliceRanges' \
+		./recorder ./rotate ./tun ./replay ./extract ./internal/sdnotify ./cmd/tunrec
 
 cross:
 	set -e; for p in $(PLATFORMS); do \
@@ -38,6 +62,7 @@ lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(LINT) ./...
+	cd torture && $(GO) vet ./...
 	mandoc -T lint -W warning docs/tunrec.1
 
 vuln:
@@ -47,3 +72,30 @@ vuln:
 bench:
 	scripts/install-tools $(PEERS)
 	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg
+
+# The fault matrix, a module of its own. torture-short is the part of test, torture
+# all of it, by which docs/RELIABILITY.md is written: about an hour, as root.
+TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mkfs.ext4 mkfs.xfs
+
+.PHONY: torture torture-short
+
+torture-short:
+	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
+	cd torture && $(GO) test -vet=off -timeout 10m ./...
+
+torture:
+	scripts/install-tools $(TORTURE_TOOLS)
+	cd torture && $(GO) test -long -timeout 0
+
+# Boots kernels in QEMU, without KVM: two to five minutes each. docs/kernels.md has what
+# came of it.
+.PHONY: kernels systemd-vm
+kernels:
+	scripts/install-tools $(VMTOOLS) qemu-system-aarch64 tshark capinfos
+	scripts/vm/kernels
+
+systemd-vm:
+	scripts/install-tools $(VMTOOLS) mmdebstrap mke2fs tshark capinfos
+	scripts/vm/systemd
+
+VMTOOLS = qemu-system-x86_64 cpio xz dpkg-deb

@@ -84,11 +84,12 @@ func (r *recording) cuts(t testing.TB, random int) []int {
 	return slices.DeleteFunc(cuts, func(at int) bool { return at < r.header || at >= len(r.bytes) })
 }
 
-// TestRepairCutAnywhere: exactly the packets up to the last whole block.
+// TestRepairCutAnywhere: exactly the packets up to the last whole block. How long
+// it takes goes with the square of the chunks.
 func TestRepairCutAnywhere(t *testing.T) {
 	for _, form := range []Form{Zstd, Plain} {
-		rec := record(t, form, tunrecSection, chunksOf(200)...)
-		onAll(t, form, rec.cuts(t, full(t, "TUNREC_CUTS", 1000)), func(t *testing.T, at int) {
+		rec := record(t, form, tunrecSection, chunksOf(full(t, "TUNREC_CHUNKS", 50))...)
+		onAll(t, form, rec.cuts(t, full(t, "TUNREC_CUTS", 300)), func(t *testing.T, at int) {
 			want := rec.packets[:had(t, form, rec.bytes[:at])]
 			rep, lost, got, _ := repair(t, rec.bytes[:at])
 			if !slices.EqualFunc(got, want, samePacket) || rep.Whole {
@@ -238,7 +239,7 @@ func TestRepairFlips(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for _, form := range []Form{Zstd, Plain} {
 		rec := record(t, form, tunrecSection, chunksOf(200)...)
-		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 1000)), func(t *testing.T, f flip) {
+		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 500)), func(t *testing.T, f flip) {
 			rep, lost, got, _ := repair(t, rec.with(f))
 			want := rec.without(f.at, f.at+1)
 			if !slices.EqualFunc(got, want, samePacket) && !slices.EqualFunc(got, rec.packets, samePacket) {

@@ -16,13 +16,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// full tells how often random tests try: a number from the environment, for a
-// longer run by hand, else one with which all tests of the package take less
-// than a minute on two processors.
+// full tells how much random tests try: a number from the environment (make
+// long), else one with which all tests of the package take about half a minute
+// on two processors, and with -short a tenth of that.
 func full(t testing.TB, variable string, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(variable)
-	if text == "" {
+	switch {
+	case text == "" && testing.Short():
+		return (otherwise + 9) / 10
+	case text == "":
 		return otherwise
 	}
 	n, err := strconv.Atoi(text)
@@ -125,7 +128,7 @@ func TestVerifyFlips(t *testing.T) {
 		rec := record(t, form, tunrecSection, chunksOf(200)...)
 		content := decoded(t, form, rec.bytes)
 		start := rec.statisticsStart()
-		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 1000)), func(t *testing.T, f flip) {
+		onAll(t, form, rec.flips(rnd, full(t, "TUNREC_FLIPS", 500)), func(t *testing.T, f flip) {
 			received := start + 2*12 // isb_ifrecv
 			if form == Plain && (f.at < rec.header || start <= f.at && f.at < start+8 || received <= f.at && f.at < received+8) {
 				return // nothing guards these

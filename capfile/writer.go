@@ -45,7 +45,7 @@ type Writer struct {
 	f    File
 	form Form
 	err  error
-	torn bool // a failed write could not be undone: nothing may follow it
+	torn bool // a failed write was not undone: nothing may follow it
 
 	// What append has put together and commit is to write: as it stands on
 	// disk, and in the section.
@@ -111,35 +111,41 @@ func (w *Writer) commit() error {
 	return err
 }
 
-// write writes all parts, each at once, or nothing of them where that can be had.
+// write writes all parts, each at once, or nothing of them where that is possible.
 func (w *Writer) write(parts ...[]byte) error {
 	n := 0
 	for _, part := range parts {
 		written, err := w.f.Write(part)
 		n += written
 		if err != nil {
-			return w.undo(n, err)
+			w.err = err
+			w.torn = w.form != Stream || n > 0
+			if merr := w.mend(); merr != nil {
+				err = errors.Join(err, merr)
+			}
+			return err
 		}
 	}
 	w.size += uint64(n)
 	return nil
 }
 
-// undo cuts off the n bytes that were written before err.
-func (w *Writer) undo(n int, err error) error {
-	w.err = err
-	switch {
-	case n == 0:
-	case w.form == Stream:
-		w.torn = true
-	default:
-		if terr := w.f.Truncate(int64(w.size)); terr != nil {
-			w.torn = true
-			w.err = errors.Join(err, terr)
-		}
+// mend cuts off what a failed write has left behind the last whole chunk, also where
+// the system says that it has written nothing: it may be wrong.
+func (w *Writer) mend() error {
+	if !w.torn || w.form == Stream {
+		return nil
 	}
-	return w.err
+	if err := w.f.Truncate(int64(w.size)); err != nil {
+		return err
+	}
+	w.torn = false
+	return nil
 }
+
+// Torn reports whether a failed write could not be undone: the file may end with a part
+// of a chunk.
+func (w *Writer) Torn() bool { return w.torn }
 
 // WriteChunk writes one chunk, which Compressor.Compress (form Zstd) or
 // Chunk.Hash (others) has made ready, and sets its offsets and stored length.
@@ -268,13 +274,18 @@ func (e *Entry) addTo(t *pcapng.Statistics) {
 
 // Close ends the file with statistics, index and checksum. It does not close
 // the file below. After a failed write it still does so, since what has been
-// written deserves its index; its error is its own, not that of the write,
-// but for a file to which nothing can be added any more.
+// written deserves its index; its error is its own, not that of the write, but where
+// that could not be undone. After an error Close may be called again.
 func (w *Writer) Close(end End) error {
-	if w.torn || w.err == errClosed {
+	if w.err == errClosed {
 		return w.err
 	}
-	defer func() { w.err = errClosed }()
+	if err := w.mend(); err != nil {
+		return err
+	}
+	if w.torn { // a stream
+		return w.err
+	}
 	if len(w.entries) == MaxIndexEntries {
 		if err := w.writeIndex(); err != nil {
 			return err
@@ -290,7 +301,11 @@ func (w *Writer) Close(end End) error {
 		sum.Write(w.staged)
 		w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(sum.Sum64()))
 	}
-	return w.commit()
+	if err := w.commit(); err != nil {
+		return err
+	}
+	w.err = errClosed
+	return nil
 }
 
 var errClosed = errors.New("capture file is closed")

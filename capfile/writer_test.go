@@ -21,6 +21,7 @@ type faultyFile struct {
 	memFile
 	failing  bool // once
 	partial  int  // bytes that are written before
+	lies     bool // it says that none were
 	truncErr error
 }
 
@@ -30,6 +31,9 @@ func (f *faultyFile) Write(b []byte) (int, error) {
 	if f.failing && len(b) > f.partial {
 		f.failing = false
 		n, _ := f.memFile.Write(b[:f.partial])
+		if f.lies {
+			n = 0
+		}
 		return n, errFull
 	}
 	f.partial -= len(b)
@@ -70,74 +74,91 @@ func readable(t *testing.T, form Form, file []byte) (packets int, whole bool) {
 }
 
 // TestWriteFaults fails each write of a file in turn, after none, some or all
-// but one of its bytes: what was written before stays readable, the error
-// sticks, and Close ends the file well where it can.
+// but one of its bytes, which the system may deny: what was written before stays
+// readable, the error sticks, and Close ends the file well, at once or, where it cannot
+// yet, when it is called again.
 func TestWriteFaults(t *testing.T) {
-	const chunks, perChunk = 4, 3
+	const chunks = 4
 	for _, form := range []Form{Zstd, Plain} {
 		for failAt := range chunks + 2 { // the header, the chunks, the end
 			for _, partial := range []int{0, 1, 50, 137} {
-				for _, truncErr := range []error{nil, errors.New("input/output error")} {
-					t.Run(fmt.Sprintf("%v/%d/%d/%v", form, failAt, partial, truncErr != nil), func(t *testing.T) {
-						f := &faultyFile{failing: failAt == 0, partial: min(partial, 50), truncErr: truncErr}
-						w, err := NewWriter(f, Config{Form: form})
-						if failAt == 0 {
-							if !errors.Is(err, errFull) {
-								t.Fatalf("NewWriter: %v", err)
-							}
-							return
-						}
-						if err != nil {
-							t.Fatal(err)
-						}
-						z := NewCompressor(WindowBytes(0))
-						for i := range chunks {
-							content, count := packets(t, perChunk*60000, func(b []byte) { b[0] = byte(i) })
-							c := newChunk(content, count)
-							if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(content)))); err != nil {
-								t.Fatal(err)
-							}
-							if i+1 == failAt {
-								f.failing, f.partial = true, partial
-							}
-							err := w.WriteChunk(c)
-							if failed := i+1 >= failAt; failed != errors.Is(err, errFull) {
-								t.Fatalf("chunk %d: %v", i, err)
-							}
-						}
-						if failAt == chunks+1 {
-							f.failing, f.partial = true, partial
-						}
-						err = w.Close(End{Lost: 7})
-						torn := truncErr != nil && partial > 0
-						if want := torn || failAt == chunks+1; want != errors.Is(err, errFull) {
-							t.Fatalf("Close: %v", err)
-						}
-						cut := truncErr != nil && partial > 0
-						if !cut && uint64(f.Len()) != w.Size() {
-							t.Fatalf("file has %d bytes, Size says %d", f.Len(), w.Size())
-						}
-						if cut && form == Plain {
-							return // ends inside a block, as said
-						}
-						got, whole := readable(t, form, f.Bytes())
-						if want := min(failAt-1, chunks) * perChunk; got != want {
-							t.Fatalf("%d packets are readable, %d were written", got, want)
-						}
-						if endFailed := failAt == chunks+1; whole == (endFailed || cut) && form == Zstd {
-							t.Fatalf("file is whole: %v", whole)
-						}
-						_, err = readIndexAlone(bytes.NewReader(f.Bytes()), int64(f.Len()))
-						if want := failAt == chunks+1 || cut; want != errors.Is(err, ErrNoIndex) || !want && err != nil {
-							t.Fatalf("index: %v", err)
-						}
-						if err := w.WriteChunk(newChunk(nil, 0)); err == nil {
-							t.Fatal("a chunk could be written after Close")
-						}
-					})
+				for _, lies := range []bool{false, true} {
+					for _, truncErr := range []error{nil, errors.New("input/output error")} {
+						t.Run(fmt.Sprintf("%v/%d/%d/%v/%v", form, failAt, partial, lies, truncErr != nil), func(t *testing.T) {
+							testWriteFault(t, form, chunks, failAt, faultyFile{partial: partial, lies: lies, truncErr: truncErr})
+						})
+					}
 				}
 			}
 		}
+	}
+}
+
+func testWriteFault(t *testing.T, form Form, chunks, failAt int, fault faultyFile) {
+	const perChunk = 3
+	f := &faultyFile{failing: failAt == 0, partial: min(fault.partial, 50), lies: fault.lies, truncErr: fault.truncErr}
+	w, err := NewWriter(f, Config{Form: form})
+	if failAt == 0 {
+		if !errors.Is(err, errFull) {
+			t.Fatalf("NewWriter: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := NewCompressor(WindowBytes(0))
+	for i := range chunks {
+		content, count := packets(t, perChunk*60000, func(b []byte) { b[0] = byte(i) })
+		c := newChunk(content, count)
+		if err := z.Compress(c, Fastest, make([]byte, 0, EncodedCap(len(content)))); err != nil {
+			t.Fatal(err)
+		}
+		if i+1 == failAt {
+			f.failing, f.partial = true, fault.partial
+		}
+		err := w.WriteChunk(c)
+		if failed := i+1 >= failAt; failed != errors.Is(err, errFull) {
+			t.Fatalf("chunk %d: %v", i, err)
+		}
+	}
+	written := min(failAt-1, chunks) * perChunk
+	endFails := failAt == chunks+1
+	if endFails {
+		f.failing, f.partial = true, fault.partial
+	}
+	err = w.Close(End{Lost: 7})
+	if want := endFails || fault.truncErr != nil; want != (err != nil) {
+		t.Fatalf("Close: %v", err)
+	}
+	if torn := fault.truncErr != nil; torn != w.Torn() {
+		t.Fatalf("the file is torn: %v", w.Torn())
+	}
+	if !w.Torn() {
+		if uint64(f.Len()) != w.Size() {
+			t.Fatalf("file has %d bytes, Size says %d", f.Len(), w.Size())
+		}
+		if got, whole := readable(t, form, f.Bytes()); got != written || whole == endFails && form == Zstd {
+			t.Fatalf("%d packets are readable, %d were written; the file is whole: %v", got, written, whole)
+		}
+	}
+	f.truncErr = nil
+	if err != nil {
+		if err := w.Close(End{Lost: 7}); err != nil {
+			t.Fatalf("Close, called again: %v", err)
+		}
+	}
+	if got, whole := readable(t, form, f.Bytes()); got != written || !whole {
+		t.Fatalf("%d packets are readable, %d were written; the file is whole: %v", got, written, whole)
+	}
+	if _, err = readIndexAlone(bytes.NewReader(f.Bytes()), int64(f.Len())); err != nil {
+		t.Fatalf("index: %v", err)
+	}
+	if err := w.WriteChunk(newChunk(nil, 0)); err == nil {
+		t.Fatal("a chunk could be written after Close")
+	}
+	if err := w.Close(End{}); err == nil {
+		t.Fatal("the file could be closed twice")
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -24,6 +26,11 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "sender" {
 		sender(os.Args[1:])
 		return
+	}
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(s) { // in the background of a script, or under nohup: what the tests start has to hear it
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	os.Exit(withCommands(m))
 }

@@ -176,8 +176,9 @@ func TestSystemdRecorder(t *testing.T) {
 	}
 	sendPackets(t, 2)
 	events.await(t, unix.IN_CREATE)
-	reload := strings.Fields(strings.ReplaceAll(unit["ExecReload"], "$MAINPID", strconv.Itoa(s.Process.Pid)))
-	must(t, exec.Command(reload[0], reload[1:]...).Run())
+	reload := exec.Command("sh", "-c", unit["ExecReload"])
+	reload.Env = []string{"MAINPID=" + strconv.Itoa(s.Process.Pid)}
+	must(t, reload.Run())
 	events.await(t, unix.IN_CLOSE_WRITE)
 	sendPackets(t, 2)
 	events.await(t, unix.IN_CREATE)

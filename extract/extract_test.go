@@ -39,6 +39,18 @@ func tsharkTimes(t *testing.T, name, display string) string {
 	return tool(t, "tshark", "-n", "-r", name, "-Y", display, "-T", "fields", "-e", "frame.time_epoch", "-e", "ip.id")
 }
 
+// countedByWireshark has capinfos count packets: it reads files as tshark does,
+// but starts in a tenth of the time.
+func countedByWireshark(t *testing.T, name string) int {
+	t.Helper()
+	fields := strings.Fields(tool(t, "capinfos", "-cMTr", name))
+	n, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func seconds(unixNano int64) string { return fmt.Sprintf("%d.%09d", unixNano/1e9, unixNano%1e9) }
 
 func lines(packets []packet) string {
@@ -71,7 +83,11 @@ func TestRanges(t *testing.T) {
 	if len(want) != len(all) {
 		t.Fatalf("tshark lists %d packets of %d", len(want), len(all))
 	}
-	for i := range 200 {
+	ranges := 200
+	if testing.Short() {
+		ranges = 20
+	}
+	for i := range ranges {
 		o := Everything
 		o.From = begin - 5e9 + rnd.Int64N(at-begin+10e9)
 		o.To = o.From + 1 + rnd.Int64N(30e9)
@@ -119,8 +135,8 @@ func TestFormats(t *testing.T) {
 				}
 				if to == "frames" { // tshark before 4.4 reads the first one alone
 					tool(t, "zstd", "-tq", save(t, file))
-				} else if n := strings.Count(tsharkTimes(t, save(t, file), "ip"), "\n"); n != len(packets) {
-					t.Errorf("tshark sees %d packets", n)
+				} else if n := countedByWireshark(t, save(t, file)); n != len(packets) {
+					t.Errorf("capinfos counts %d packets", n)
 				}
 			})
 		}

@@ -191,9 +191,32 @@ func (n *node) decide(facts *fact) (truth, known bool) {
 			if truth, known := n.implied(f); known {
 				return truth, true
 			}
+		case n.kind == tests && f.n.kind == tests && f.truth:
+			if truth, known := n.impliedByBits(f.n); known {
+				return truth, true
+			}
 		}
 	}
 	return false, false
+}
+
+// impliedByBits tells the outcome of a test from one that came out true of other bits
+// of the same value: who is in 192.0.2.0/24 is in 192.0.0.0/16, and is not 10.0.0.1.
+func (n *node) impliedByBits(f *node) (truth, known bool) {
+	base, mask := n.val.bits()
+	of, given := f.val.bits()
+	if base != of || n.rel != isIn || f.rel != isIn {
+		return false, false
+	}
+	// The value has one of f's numbers in the bits of f. It can have one of n's, if
+	// they agree on the bits of both, and has to where n asks for no others.
+	can, must := false, mask&^given == 0
+	for _, has := range f.set {
+		agrees := func(k uint32) bool { return k&^mask == 0 && (k^has)&mask&given == 0 }
+		any := slices.ContainsFunc(n.set, agrees)
+		can, must = can || any, must && any
+	}
+	return must, must || !can
 }
 
 // implied tells the outcome of a test from another test of the same value.

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -91,6 +92,42 @@ func TestOptimizeKeepsVerdicts(t *testing.T) {
 				t.Fatalf("%q: packet %d: %d as generated, %d as optimized", expression, i, want, got)
 			}
 		}
+	}
+}
+
+// TestOptimizeKnowsBits asks for some bits of a byte and then for others, which may
+// follow from the first, or may not be.
+func TestOptimizeKnowsBits(t *testing.T) {
+	masks, numbers := []int{0, 0x0f, 0xf0, 0xf8, 0xff}, []int{0, 1, 0x10, 0x18, 0x1f}
+	packet := append([]byte{0x45}, make([]byte, 19)...)
+	never := 0
+	for _, a := range masks {
+		for _, b := range masks {
+			for _, k := range numbers {
+				for _, l := range numbers {
+					expression := fmt.Sprintf("ip[1] & %d = %d and ip[1] & %d = %d", a, k, b, l)
+					p, err := Compile(expression, Options{})
+					if err != nil && !errors.Is(err, ErrRejectsAll) {
+						t.Fatal(err)
+					}
+					matches := false
+					for c := range 256 {
+						packet[1] = byte(c)
+						want := c&a == k && c&b == l
+						matches = matches || want
+						if got := err == nil && p.Match(packet, len(packet)); got != want {
+							t.Fatalf("%s: %#x: %t", expression, c, got)
+						}
+					}
+					if !matches && err != nil {
+						never++
+					}
+				}
+			}
+		}
+	}
+	if never < 250 {
+		t.Errorf("only %d expressions are known to match nothing", never)
 	}
 }
 

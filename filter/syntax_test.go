@@ -79,7 +79,10 @@ func TestErrors(t *testing.T) {
 func TestOtherErrors(t *testing.T) {
 	for expression, says := range map[string]string{
 		"ip and ip6": "rejects all packets",
-		"port 1" + strings.Join(numbered(" or %d", 2, 6000), ""): "tests, more than",
+		"dst host 10.9.9.9 and dst net 192.0.2.0/24":                      "rejects all packets",
+		"dst net 10.0.0.0/8 and (dst net 11.0.0.0/8 or dst host 9.9.9.9)": "rejects all packets",
+		"dst host 2001:db9::1 and dst net 2001:db8::/32":                  "rejects all packets",
+		"port 1" + strings.Join(numbered(" or %d", 2, 6000), ""):          "tests, more than",
 		"arp":                                "rejects all packets",
 		strings.Repeat(" ", maxExpression+1): "bytes, more than",
 		"port 1" + strings.Join(numbered(" or ip[%d] = ip[len]", 1, 3000), ""): "instructions, more than 4096",

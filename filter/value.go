@@ -1,6 +1,9 @@
 package filter
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // A value is a number that a program computes from a packet. Values are made
 // by a table, so that equal ones are the same pointer.
@@ -74,6 +77,14 @@ func (t values) binary(op valueOp, a, b *value) (*value, error) {
 		a, b = b, a // constants to the right: instructions take them there
 	}
 	return t.intern(value{op: op, a: a, b: b}), nil
+}
+
+// bits is of what value v has which bits: an address, and the mask of its network.
+func (v *value) bits() (of *value, mask uint32) {
+	if v.op == opAnd && v.b.op == opConst {
+		return v.a, v.b.k
+	}
+	return v, math.MaxUint32
 }
 
 func (op valueOp) commutes() bool {

@@ -78,7 +78,13 @@ type Config struct {
 	// Table, on Linux, is the routing table (ip-rule(8)) that Routes are added
 	// to, 1 to 4294967295; 0 is the main one. There a default route is one.
 	Table int
-	// MTU in bytes; 0 leaves the system's default.
+	// MTU in bytes; 0 is DefaultMTU.
+	//
+	// On Linux that is the largest there is: nobody is behind the device whom a packet
+	// could be too long for. With a smaller one the kernel would cut longer packets
+	// into fragments, or answer them where that is forbidden (fragmentation needed,
+	// packet too big), and the device would not see what was sent. On macOS it is 0:
+	// the system's own, 1500.
 	MTU int
 }
 

@@ -13,6 +13,9 @@ import (
 
 const minMTU = 72 // IF_MINMTU of xnu net/if_var.h
 
+// DefaultMTU leaves the system's own: what else a utun takes has not been tried.
+const DefaultMTU = 0
+
 // routesNeedAddress: a route has to have an address of its family on the device.
 const routesNeedAddress = true
 

@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +14,9 @@ import (
 
 const minMTU = 68 // ETH_MIN_MTU, which is RFC 791 §3.2
 
+// DefaultMTU is the Config.MTU that 0 stands for.
+const DefaultMTU = maxMTU
+
 // routesNeedAddress: a route has to have an address of its family on the device.
 const routesNeedAddress = false
 
@@ -24,10 +28,9 @@ func apply(name string, c Config) error {
 	if err != nil {
 		return fmt.Errorf("configure device %s: %w", name, err)
 	}
-	if c.MTU != 0 {
-		if err := netlink.LinkSetMTU(link, c.MTU); err != nil {
-			return fmt.Errorf("set mtu %d on %s: %w", c.MTU, name, explain(err))
-		}
+	mtu := cmp.Or(c.MTU, DefaultMTU)
+	if err := netlink.LinkSetMTU(link, mtu); err != nil {
+		return fmt.Errorf("set mtu %d on %s: %w", mtu, name, explain(err))
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring %s up: %w", name, explain(err))

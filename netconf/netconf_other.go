@@ -12,6 +12,9 @@ var errUnsupported = fmt.Errorf("configure a device on %s: %w", runtime.GOOS, er
 
 const minMTU = 68 // RFC 791 §3.2
 
+// DefaultMTU leaves the system's own.
+const DefaultMTU = 0
+
 // routesNeedAddress: a route has to have an address of its family on the device.
 const routesNeedAddress = false
 

@@ -196,9 +196,14 @@ func broadcast(p netip.Prefix) netip.Addr {
 	if !p.Addr().Is4() || p.Bits() > 30 {
 		return netip.Addr{}
 	}
-	ip := p.Masked().Addr().As4()
-	for bit := p.Bits(); bit < 32; bit++ {
-		ip[bit/8] |= 0x80 >> (bit % 8)
+	return lastAddr(p)
+}
+
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
 	}
-	return netip.AddrFrom4(ip)
+	last, _ := netip.AddrFromSlice(b)
+	return last
 }

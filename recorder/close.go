@@ -13,16 +13,33 @@ import (
 // closer waits too.
 const hookQueue = 10000
 
+// maxUnended is how many files may wait, open, to be ended and synced when that fails.
+// One more, and the oldest is left as it is.
+const maxUnended = 64
+
 // Close implements Sink.
 func (s *FileSink) Close(t time.Time, lost uint64, counts capfile.Entry) error {
+	counts.AddCounts(&s.unplaced)
+	if dropped := lost + counts.Dropped + counts.DroppedByQueue; s.current == nil && dropped > 0 {
+		s.openForLosses(t, dropped)
+	}
 	if f := s.current; f != nil {
-		counts.AddCounts(&s.unplaced)
 		s.hand(ReasonStop, capfile.End{Start: f.begin.UnixNano(), Stop: t.UnixNano(), Lost: lost, Counts: counts})
 	}
 	close(s.closing)
 	close(s.ahead)
 	<-s.closed
-	return errors.Join(s.syncing, s.failed)
+	return errors.Join(s.failed...)
+}
+
+// openForLosses opens a file without packets whose statistics have what was lost since
+// the last file ended.
+func (s *FileSink) openForLosses(t time.Time, dropped uint64) {
+	if err := s.openNext(t); err != nil {
+		s.Event(Unplaced{dropped})
+		return
+	}
+	s.Event(FileOpened{Name: s.current.file.Name(), Time: t})
 }
 
 // Background implements Sink.
@@ -30,7 +47,8 @@ func (s *FileSink) Background() []func() {
 	return []func(){s.closeFiles, s.prepareFiles, s.runHooks, s.runHooks}
 }
 
-// closeFiles ends files that the writer is through with, one by one.
+// closeFiles ends files that the writer is through with, one by one. Those that cannot
+// be ended or synced stay open and are tried again, a last time at the end.
 func (s *FileSink) closeFiles() {
 	defer close(s.closed)
 	defer close(s.ended)
@@ -40,37 +58,103 @@ func (s *FileSink) closeFiles() {
 		defer t.Stop()
 		aging = t.C
 	}
+	var unended []*openFile
 	for {
+		var again <-chan time.Time
+		if len(unended) > 0 {
+			again = time.After(retryInterval)
+		}
 		select {
 		case f, ok := <-s.closing:
 			if !ok {
+				for _, f := range unended {
+					s.leave(f, s.endFileOnDisk(f))
+				}
 				return
 			}
-			s.closeFile(f)
+			unended = append(unended, f)
+		case <-again:
 		case <-aging:
 		}
-		if s.Series != nil {
-			if err := s.retain(s.open.Load()); err != nil && !errors.Is(err, rotate.ErrNothingLeft) {
-				s.Event(Trouble{err})
-			}
+		unended = s.endFiles(unended)
+		if s.Series == nil {
+			continue
+		}
+		if err := s.retain(s.open.Load()); err != nil && !errors.Is(err, rotate.ErrNothingLeft) {
+			s.begin(DoingRetain, err)
+		} else {
+			s.over(DoingRetain)
 		}
 	}
 }
 
-func (s *FileSink) closeFile(f *openFile) {
-	name, before := f.file.Name(), f.Size()
-	err := named(name, f.Close(f.end))
-	if s.Sync != SyncNever {
-		err = errors.Join(err, named(name, f.file.Sync()))
+// endFiles ends files, and returns those that are to be tried again.
+func (s *FileSink) endFiles(files []*openFile) (unended []*openFile) {
+	for _, f := range files {
+		err := s.endFileOnDisk(f)
+		if err != nil && !errors.Is(err, ErrHarmed) && s.Series != nil {
+			unended = append(unended, f)
+		} else {
+			s.leave(f, err)
+		}
 	}
+	if len(unended) > maxUnended {
+		s.leave(unended[0], s.endFileOnDisk(unended[0]))
+		unended = unended[1:]
+	}
+	if len(unended) == 0 {
+		s.over(DoingEnd)
+		if !s.unsafe.Load() {
+			s.over(DoingSync)
+		}
+	}
+	return unended
+}
+
+// endFileOnDisk writes what ends a file, and syncs it. After an error it goes on there
+// when it is called again.
+func (s *FileSink) endFileOnDisk(f *openFile) error {
+	if !f.whole {
+		if err := s.look(f); err != nil {
+			return err
+		}
+		before := f.Size()
+		err := f.Close(f.end)
+		s.inFlight.Add(f.Size() - before)
+		if err = named(f.file.Name(), err); err != nil {
+			s.begin(DoingEnd, err)
+			return err
+		}
+		f.whole = true
+	}
+	if s.Sync == SyncNever && !f.unsafe {
+		return nil
+	}
+	err := named(f.file.Name(), f.file.Sync())
+	if f.unsafe = err != nil; f.unsafe {
+		s.begin(DoingSync, err)
+	}
+	if s.Series != nil {
+		if f.unsafe {
+			s.Series.Unsafe(f.file)
+		} else {
+			s.Series.Safe(f.file)
+		}
+	}
+	return err
+}
+
+// leave closes a file, which is complete or, after err, stays as it is.
+func (s *FileSink) leave(f *openFile, err error) {
+	name := f.file.Name()
 	err = errors.Join(err, named(name, f.file.Close()))
-	if s.failed == nil {
-		s.failed = err
+	if err != nil {
+		s.failed = append(s.failed, err)
 	}
 	if s.Series != nil {
 		s.Series.Closed(f.file, f.Size(), rotate.Info{First: f.first, Last: f.last, Packets: f.packets})
 	}
-	s.inFlight.Add(-before)
+	s.inFlight.Add(-f.Size())
 	s.bytes.Add(f.Size())
 	s.Event(FileClosed{
 		Name: name, Reason: f.reason, Packets: f.packets, OriginalBytes: f.original, Bytes: f.Size(),

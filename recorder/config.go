@@ -78,6 +78,11 @@ type Config struct {
 	// Settle is called when a stop is asked for, before the last packets are
 	// read; nil: they are there to be read at any time. tun.Device has it.
 	Settle func(limit time.Duration) error
+	// Shut is called by the reader at its end, so that no packet gets into the source
+	// that nobody reads: with false before the last packets are read, and where it
+	// returns true those are all that is there, however many; with true behind
+	// them. nil: nothing has to be shut. tun.Device has it.
+	Shut func(read bool) (closed bool)
 }
 
 // SlabMemory returns the most bytes that the slabs, where they have memory of

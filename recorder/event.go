@@ -36,8 +36,32 @@ type (
 		Name string
 		rotate.HookResult
 	}
-	// Trouble: a file cannot be written; a series tries again.
-	Trouble struct{ Err error }
-	// Recovered: it can be again.
-	Recovered struct{}
+	// Trouble: something fails, and is tried again. It is told once, and once more
+	// where the cause changes.
+	Trouble struct {
+		Doing Doing
+		Err   error
+	}
+	// Recovered: it works again.
+	Recovered struct{ Doing Doing }
+	// FileHarmed: somebody else has removed or changed a file while it was written. No
+	// more is written to it.
+	FileHarmed struct {
+		Name    string
+		Packets uint64 // that were in it
+		Err     error
+	}
+	// Unplaced: at the end of a series so many packets are counted as lost that no
+	// file's statistics have.
+	Unplaced struct{ Packets uint64 }
+)
+
+// Doing is what a Trouble is with.
+type Doing string
+
+const (
+	DoingWrite  Doing = "write"  // packets, which wait in memory meanwhile
+	DoingSync   Doing = "sync"   // what has been written, to be safe from a crash of the machine
+	DoingEnd    Doing = "end"    // of a file: its index is written later
+	DoingRetain Doing = "retain" // to remove old files
 )

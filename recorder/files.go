@@ -13,12 +13,8 @@ import (
 	"github.com/tunrec/tunrec/rotate"
 )
 
-// A series waits after a failed write before it tries again, in a new file:
-// first retryInterval, then longer, up to maxRetryInterval.
-const (
-	retryInterval    = time.Second
-	maxRetryInterval = 10 * time.Second
-)
+// retryInterval is how long after a failure a series tries again.
+const retryInterval = time.Second
 
 // SyncPolicy says when a file is synced to its disk.
 type SyncPolicy int
@@ -53,10 +49,10 @@ type FilesConfig struct {
 	Hook *rotate.Hook // nil: none
 
 	// GiveUp is done when a series should no longer try to write what cannot
-	// be written.
+	// be written; nil: it never is.
 	GiveUp context.Context
-	// Event is told what happens (see event.go), from several goroutines. It
-	// should not block: the writer waits for it.
+	// Event is told what happens (see event.go), from several goroutines; nil: nobody
+	// is. It must not block: the writer waits for it.
 	Event func(any)
 }
 
@@ -73,8 +69,7 @@ type FileSink struct {
 	opened   int             // files so far
 	written  uint64          // packets so far
 	room     uint64          // bytes that the current file may grow to without removing others
-	trouble  string          // the error of the last write; "": it went well
-	syncing  error           // first failure of a sync
+	unsafe   atomic.Bool     // the current file's last sync failed
 	direct   direct
 	stage    *rotate.Stage       // for the chunk that is being written, or nil
 	z        *capfile.Compressor // for chunks that are cut in two
@@ -89,7 +84,9 @@ type FileSink struct {
 	ended   chan string    // to the hooks: names of complete files; the closer closes it
 	ahead   chan struct{}  // to the preparer; Close closes it
 	closed  chan struct{}  // the closer closes it when all files are
-	failed  error          // first of closing files; read it when closed is
+	failed  []error        // of files that could not be ended; read it when closed is
+
+	*troubles
 }
 
 type counter = atomic.Uint64
@@ -107,6 +104,9 @@ type openFile struct {
 
 	reason Reason // why it ended
 	end    capfile.End
+	whole  bool  // its end is written
+	unsafe bool  // its last sync failed
+	harmed error // see FileHarmed
 }
 
 func (f *openFile) add(e *capfile.Entry) {
@@ -133,6 +133,13 @@ func NewFileSink(c FilesConfig) (*FileSink, error) {
 		ahead:       make(chan struct{}, 1),
 		closed:      make(chan struct{}),
 	}
+	if s.Event == nil {
+		s.Event = func(any) {}
+	}
+	if s.GiveUp == nil {
+		s.GiveUp = context.Background()
+	}
+	s.troubles = newTroubles(s.Event)
 	s.now.Store(&noCurrent)
 	if s.Direct {
 		s.direct.stage = rotate.NewStage()
@@ -199,11 +206,17 @@ func (s *FileSink) tell() {
 // use makes f the current file, which gets its name when it has its header.
 func (s *FileSink) use(f *rotate.File, begin time.Time) error {
 	w, err := capfile.NewWriter(f, s.Capture)
-	if err == nil {
-		err = f.Publish()
-	}
 	if err != nil {
 		return named(f.Name(), err)
+	}
+	if s.Sync == SyncFlush {
+		// Else a crash of the machine may leave the name and not the header.
+		if err := named(f.Name(), f.Sync()); err != nil {
+			s.begin(DoingSync, err)
+		}
+	}
+	if err := f.Publish(); err != nil {
+		return err
 	}
 	s.current = &openFile{Writer: w, file: f, begin: begin, span: s.spanFrom(begin.UnixNano())}
 	s.open.Store(w.Size())
@@ -306,7 +319,7 @@ func (s *FileSink) Cut(reason Reason, t time.Time) error {
 		return err
 	}
 	if err := s.openNext(time.Unix(0, min(at, p.hi))); err != nil && !errors.Is(err, ErrEnough) {
-		s.tellTrouble(err) // the next chunk tries again
+		s.begin(DoingWrite, err) // the next chunk tries again
 	}
 	return nil
 }
@@ -324,7 +337,7 @@ func (s *FileSink) endFile(reason Reason, t int64) error {
 func (s *FileSink) hand(reason Reason, end capfile.End) {
 	f := s.current
 	s.current, s.room = nil, 0
-	f.reason, f.end = reason, end
+	f.reason, f.end, f.unsafe = reason, end, s.unsafe.Swap(false)
 	s.inFlight.Add(f.Size())
 	s.open.Store(0)
 	s.tell()

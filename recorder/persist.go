@@ -11,36 +11,32 @@ import (
 
 // Getting a chunk onto the disk, and what is done where that fails.
 
-// persist writes c. A series tries again, in a new file, until it can be
-// written or GiveUp is done: meanwhile the recording goes on in memory.
+// persist writes c. A series tries again, in a new file, every retryInterval until it
+// can be written, and a last time when GiveUp is done: meanwhile the recording goes on
+// in memory.
 func (s *FileSink) persist(c *capfile.Chunk) error {
-	for wait := retryInterval; ; wait = min(2*wait, maxRetryInterval) {
+	for last := false; ; {
 		err := s.put(c)
 		switch {
 		case err == nil:
-			if s.trouble != "" {
-				s.trouble = ""
-				s.Event(Recovered{})
-			}
+			s.over(DoingWrite)
 			return nil
 		case s.Series == nil || errors.Is(err, ErrEnough):
 			return err
 		}
 		s.abandon()
-		s.tellTrouble(err)
+		if errors.Is(err, ErrHarmed) {
+			continue // which is told, and no reason to wait
+		}
+		s.begin(DoingWrite, err)
+		if last {
+			return err
+		}
 		select {
 		case <-s.GiveUp.Done():
-			return err
-		case <-time.After(wait):
+			last = true
+		case <-time.After(retryInterval):
 		}
-	}
-}
-
-// tellTrouble reports an error, but not again what was reported last.
-func (s *FileSink) tellTrouble(err error) {
-	if text := err.Error(); text != s.trouble {
-		s.trouble = text
-		s.Event(Trouble{err})
 	}
 }
 
@@ -52,6 +48,9 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 		}
 	}
 	f := s.current
+	if err := s.look(f); err != nil {
+		return err
+	}
 	if err := s.makeRoom(f.SizeWith(c)); err != nil {
 		return err
 	}
@@ -71,27 +70,45 @@ func (s *FileSink) put(c *capfile.Chunk) error {
 	f.add(&c.Entry)
 	s.written += uint64(c.Packets)
 	s.open.Store(f.Size())
-	if s.Sync == SyncFlush {
+	if s.Sync == SyncFlush || s.unsafe.Load() {
 		return s.SyncNow()
 	}
 	return nil
 }
 
-// SyncNow implements Sink. What cannot be synced has been written all the
-// same: a series reports it and goes on in another file, one file reports it
-// when it is closed.
+// ErrHarmed: somebody else has removed or changed a file while it was written.
+var ErrHarmed = errors.New("not by this recorder")
+
+// look looks whether others have let the file be. Where they have not, nothing more is
+// written to it.
+func (s *FileSink) look(f *openFile) error {
+	if f.harmed != nil {
+		return f.harmed
+	}
+	if f.Torn() {
+		return nil // its size is not known
+	}
+	change := f.file.Changed(int64(f.Size()))
+	if change == nil {
+		return nil
+	}
+	f.harmed = fmt.Errorf("%s was %w while it was written, %w", f.file.Name(), change, ErrHarmed)
+	s.Event(FileHarmed{Name: f.file.Name(), Packets: f.packets, Err: f.harmed})
+	return f.harmed
+}
+
+// SyncNow implements Sink. What cannot be synced has been written all the same: the
+// file goes on, and is synced again with the next chunk or when it is closed.
 func (s *FileSink) SyncNow() error {
 	if s.current == nil {
 		return nil
 	}
 	err := named(s.current.file.Name(), s.current.file.Sync())
-	switch {
-	case err == nil:
-	case s.Series != nil:
-		s.tellTrouble(err)
-		s.abandon()
-	case s.syncing == nil:
-		s.syncing = err
+	s.unsafe.Store(err != nil)
+	if err != nil {
+		s.begin(DoingSync, err)
+	} else {
+		s.over(DoingSync)
 	}
 	return nil
 }
@@ -146,7 +163,7 @@ func (s *FileSink) abandon() {
 	if f == nil {
 		return
 	}
-	if f.packets > 0 {
+	if f.packets > 0 || f.harmed != nil {
 		s.hand(ReasonError, capfile.End{Start: f.begin.UnixNano(), Stop: time.Now().UnixNano()})
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"time"
 
@@ -132,6 +133,9 @@ func (rd *reader) handle(requests uint32) bool {
 	}
 	if rd.drain < 0 {
 		rd.drain = rd.DrainMax
+		if rd.Shut != nil && rd.Shut(false) {
+			rd.drain = math.MaxInt
+		}
 	}
 	rd.drain-- // one more packet will be read
 	return rd.drain < 0
@@ -365,6 +369,9 @@ func (r *Recorder) readQueue() {
 // finish hands on the last slab. Counts that belong to no packet go into a
 // chunk without any.
 func (rd *reader) finish() {
+	if rd.Shut != nil {
+		rd.Shut(true)
+	}
 	if rd.slab == nil {
 		rd.start(<-rd.pool.free)
 	}

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"syscall"
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/internal/wake"
 )
 
 // Sink takes sealed chunks, in order, from one goroutine.
@@ -52,6 +55,9 @@ var noCurrent = Current{Begin: math.MinInt64, End: math.MaxInt64}
 // ErrEnough: the sink holds all that it was asked to take.
 var ErrEnough = errors.New("limit reached")
 
+// ErrReaderGone is an ErrEnough: nobody reads the stream any more.
+var ErrReaderGone = fmt.Errorf("its reader has gone: %w", ErrEnough)
+
 // Reason is why a file ended.
 type Reason string
 
@@ -71,18 +77,53 @@ type StreamSink struct {
 	w     *capfile.Writer
 	start time.Time
 	bytes counter
+
+	// Of a pipe or a socket: the end of its reader is noticed without a write.
+	fd    int // -1: w is none
+	waker *wake.Waker
+	gone  func() // called when the reader has gone
 }
 
-// NewStreamSink writes the section's header to w.
-func NewStreamSink(w io.Writer, c capfile.Config) (*StreamSink, error) {
+// NewStreamSink writes the section's header to w. Where that is a pipe or a socket,
+// gone is called from another goroutine once nobody reads it any more.
+func NewStreamSink(w io.Writer, c capfile.Config, gone func()) (*StreamSink, error) {
+	s := &StreamSink{start: time.Now(), fd: -1, gone: gone}
+	if f, ok := w.(*os.File); ok {
+		if err := s.watch(f); err != nil {
+			return nil, err
+		}
+	}
 	c.Form = capfile.Stream
 	out, err := capfile.NewWriter(pipe{w}, c)
 	if err != nil {
+		if s.waker != nil {
+			s.waker.Close()
+		}
 		return nil, fmt.Errorf("begin the stream: %w", err)
 	}
-	s := &StreamSink{w: out, start: time.Now()}
+	s.w = out
 	s.bytes.Store(out.Size())
 	return s, nil
+}
+
+// watch finds out whether f has a reader who can go.
+func (s *StreamSink) watch(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
+		return nil
+	}
+	conn, err := f.SyscallConn() // Fd would make it blocking for all who share it
+	if err != nil {
+		return err
+	}
+	if err := conn.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
+		return err
+	}
+	s.waker, err = wake.New()
+	return err
 }
 
 // WriteChunk implements Sink.
@@ -90,7 +131,7 @@ func (s *StreamSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.En
 	err := s.w.WriteChunk(c)
 	s.bytes.Store(s.w.Size())
 	if errors.Is(err, syscall.EPIPE) {
-		return ErrEnough // its reader has seen what it wanted
+		return ErrReaderGone // it has seen what it wanted
 	}
 	if err != nil {
 		return err
@@ -101,6 +142,9 @@ func (s *StreamSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.En
 
 // Close implements Sink.
 func (s *StreamSink) Close(t time.Time, lost uint64, counts capfile.Entry) error {
+	if s.waker != nil {
+		s.waker.Wake() // the watcher ends, and closes it
+	}
 	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost, Counts: counts})
 	s.bytes.Store(s.w.Size())
 	if errors.Is(err, syscall.EPIPE) {
@@ -122,7 +166,17 @@ func (s *StreamSink) Current() Current { return noCurrent }
 func (s *StreamSink) Bytes() uint64 { return s.bytes.Load() }
 
 // Background implements Sink.
-func (s *StreamSink) Background() []func() { return nil }
+func (s *StreamSink) Background() []func() {
+	if s.waker == nil {
+		return nil
+	}
+	return []func(){func() {
+		if s.waker.Gone(s.fd) && s.gone != nil {
+			s.gone()
+		}
+		s.waker.Close()
+	}}
+}
 
 // pipe is a capfile.File that cannot be cut back, and is never asked to.
 type pipe struct{ io.Writer }

@@ -9,12 +9,14 @@ import (
 // Stats are counts of packets since the recording began, where not said
 // otherwise. When Run has returned,
 //
-//	Received = Recorded + Filtered + DroppedNoSlab + DroppedByWrite + AfterLimit
+//	Received = Recorded + Filtered + DroppedByQueue + DroppedNoSlab + DroppedByWrite
 //
-// and DroppedByQueue were sent into the device beside them. Before that, the
-// packets in slabs under way are missing on the right side.
+// and the Interface Statistics Blocks of all files that were written add up to the
+// same (isb_ifrecv; draft-ietf-opsawg-pcapng §4.6). Before that, InMemory is what is
+// missing on the right side.
 type Stats struct {
-	Received  uint64 // that the source delivered
+	Received  uint64 // that came to the source, lost ones too
+	InMemory  uint64 // received, or waiting in the source, and not yet in the file
 	Filtered  uint64 // rejected by the capture filter
 	Truncated uint64 // cut to the snaplen
 
@@ -22,7 +24,7 @@ type Stats struct {
 	QueueExact     bool   // false: the system knows only a lower bound of them
 	DroppedNoSlab  uint64 // read, but no slab was free
 	DroppedByWrite uint64 // read, but the file could not be written
-	AfterLimit     uint64 // read before it was known that the last file was full
+	AfterLimit     uint64 // read before it was known that the sink wants no more: in no other count
 
 	Recorded      uint64                   // written to the file
 	OriginalBytes uint64                   // their lengths on the wire added up
@@ -41,34 +43,46 @@ func (s Stats) LostAfterRead() uint64 { return s.DroppedNoSlab + s.DroppedByWrit
 // reader's once a burst, the writer's once a chunk.
 type counters struct {
 	// the reader's
-	received, filtered, truncated, droppedByQueue, droppedNoSlab atomic.Uint64
+	received, filtered, truncated, droppedByQueue, droppedNoSlab atomic.Uint64 // received: that the source delivered
 	queueInexact                                                 atomic.Bool
 	// the writer's
-	recorded, droppedByWrite, afterLimit atomic.Uint64
-	originalBytes, contentBytes          atomic.Uint64
-	chunks                               [capfile.Best + 1]atomic.Uint64
+	recorded, droppedByWrite    atomic.Uint64
+	afterLimit                  struct{ packets, filtered, byQueue, noSlab atomic.Uint64 }
+	originalBytes, contentBytes atomic.Uint64
+	chunks                      [capfile.Best + 1]atomic.Uint64
 }
 
 // Stats returns the counts as they are now. It may be called at any time, from
 // any goroutine.
 func (r *Recorder) Stats() Stats {
 	c := &r.counters
+	after := &c.afterLimit // first: it is never more than what it is taken from
+	filtered, byQueue, noSlab := after.filtered.Load(), after.byQueue.Load(), after.noSlab.Load()
 	s := Stats{
-		Received:       c.received.Load(),
-		Filtered:       c.filtered.Load(),
+		AfterLimit:     after.packets.Load(),
+		Filtered:       c.filtered.Load() - filtered,
 		Truncated:      c.truncated.Load(),
-		DroppedByQueue: c.droppedByQueue.Load(),
+		DroppedByQueue: c.droppedByQueue.Load() - byQueue,
 		QueueExact:     !c.queueInexact.Load(),
-		DroppedNoSlab:  c.droppedNoSlab.Load(),
+		DroppedNoSlab:  c.droppedNoSlab.Load() - noSlab,
 		DroppedByWrite: c.droppedByWrite.Load(),
-		AfterLimit:     c.afterLimit.Load(),
 		Recorded:       c.recorded.Load(),
 		OriginalBytes:  c.originalBytes.Load(),
 		ContentBytes:   c.contentBytes.Load(),
 		StoredBytes:    r.Sink.Bytes(),
 	}
+	delivered := c.received.Load() - s.AfterLimit - filtered - noSlab
+	s.Received = delivered + s.DroppedByQueue
 	for i := range s.Chunks {
 		s.Chunks[i] = c.chunks[i].Load()
+	}
+	came := delivered
+	if source, ok := r.Source.(interface{ Arrived() uint64 }); ok && s.AfterLimit == 0 {
+		came = max(came, source.Arrived())
+	}
+	// The counts are not of one moment: those of the writer may be ahead.
+	if done := s.Recorded + s.Filtered + s.LostAfterRead(); came > done {
+		s.InMemory = came - done
 	}
 	return s
 }

@@ -46,7 +46,7 @@ func (r *Recorder) write() error {
 		switch {
 		case failed == nil:
 		case errors.Is(failed, ErrEnough):
-			r.counters.afterLimit.Add(uint64(unwritten.Packets))
+			r.countAfterLimit(&unwritten)
 			r.request(requestEnd)
 		default:
 			r.counters.droppedByWrite.Add(uint64(unwritten.Packets))
@@ -92,6 +92,14 @@ func (r *Recorder) writeSlab(s *slab, behind bool, unwritten *capfile.Entry) err
 		return r.Sink.SyncNow()
 	}
 	return nil
+}
+
+func (r *Recorder) countAfterLimit(e *capfile.Entry) {
+	after := &r.counters.afterLimit
+	after.packets.Add(uint64(e.Packets))
+	after.filtered.Add(e.Filtered)
+	after.byQueue.Add(e.DroppedByQueue)
+	after.noSlab.Add(e.Dropped)
 }
 
 func (r *Recorder) countWritten(e *capfile.Entry) {

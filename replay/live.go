@@ -5,8 +5,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"sync/atomic"
 	"time"
+
+	"github.com/tunrec/tunrec/internal/wake"
 )
 
 // live reads a pipe, a FIFO, a socket or a terminal, which may say nothing for
@@ -15,11 +16,8 @@ import (
 type live struct {
 	file    *os.File
 	fd      int
-	patient bool // Read waits until there is something, or for wake
-
-	stopR, stopW *os.File // a pipe that wake makes readable
-	stopFD       int      // of stopR
-	woken        atomic.Bool
+	patient bool // Read waits until there is something, or to be woken
+	*wake.Waker
 }
 
 // isLive tells whether a read from f may have to wait for somebody.
@@ -34,16 +32,11 @@ func newLive(f *os.File) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, w, err := os.Pipe()
+	w, err := wake.New()
 	if err != nil {
 		return nil, err
 	}
-	l := &live{file: f, fd: fd, patient: true, stopR: r, stopW: w}
-	if l.stopFD, err = descriptor(r); err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
+	return &live{file: f, fd: fd, patient: true, Waker: w}, nil
 }
 
 // descriptor is f.Fd, which would also make f blocking for all who share it.
@@ -57,45 +50,33 @@ func descriptor(f *os.File) (fd int, err error) {
 }
 
 // Read returns os.ErrDeadlineExceeded where there is nothing; a patient one
-// only after wake.
+// only when it is woken.
 func (l *live) Read(b []byte) (int, error) {
-	ready, woken, err := poll(l.fd, -1, 0)
-	for l.patient && !ready && !woken && err == nil {
-		ready, woken, err = poll(l.fd, l.stopFD, -1)
+	ready, err := l.Ready(l.fd)
+	for l.patient && !ready && err == nil {
+		var woken bool
+		if ready, woken, err = l.Wait(l.fd, -1); woken {
+			l.Wake() // the next wait is to end, too
+			return 0, os.ErrDeadlineExceeded
+		}
 	}
 	if err != nil {
 		return 0, err
 	}
-	if !ready || woken {
+	if !ready {
 		return 0, os.ErrDeadlineExceeded
 	}
 	return l.file.Read(b)
 }
 
 // wait blocks until Read may have something, for the timeout (negative: no
-// timeout), or until wake. It may return early.
+// timeout), or until it is woken. It may return early.
 func (l *live) wait(timeout time.Duration) error {
-	_, woken, err := poll(l.fd, l.stopFD, timeout)
-	if woken {
-		// In this order a wake in between is not lost: it ends the next wait, or this one.
-		l.woken.Store(false)
-		var b [8]byte
-		_, err = l.stopR.Read(b[:])
-	}
+	_, _, err := l.Wait(l.fd, timeout)
 	return err
 }
 
-// wake ends the present wait or else the next one. Any goroutine may call it,
-// also after close.
-func (l *live) wake() {
-	if !l.woken.Swap(true) { // so the pipe is never full
-		_, _ = l.stopW.Write([]byte{1}) // fails after close only
-	}
-}
-
-func (l *live) close() error {
-	return errors.Join(l.stopR.Close(), l.stopW.Close())
-}
+func (l *live) close() error { return l.Waker.Close() }
 
 // pump decompresses a live stream in a goroutine of its own and passes it on
 // through a pipe, as zstd -dc in front of us would: a decoder cannot stop in a
@@ -140,7 +121,7 @@ func (p *pump) Read(b []byte) (int, error) {
 // close ends the goroutine, be it reading or writing.
 func (p *pump) close() error {
 	err := p.file.Close()
-	p.from.wake()
+	p.from.Wake()
 	<-p.done
 	return errors.Join(err, p.live.close(), p.from.close())
 }

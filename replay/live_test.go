@@ -241,7 +241,7 @@ func TestWakeWhileSilent(t *testing.T) {
 			if err := r.Wait(-1); err != nil {
 				t.Fatal(err)
 			}
-			if _, woken, err := poll(-1, r.in.live.stopFD, 0); woken || err != nil {
+			if _, woken, err := r.in.live.Waker.Wait(-1, 0); woken || err != nil {
 				t.Errorf("one Wait has not used up all wakes: %v", err)
 			}
 			waited := make(chan error)

@@ -138,7 +138,7 @@ func (r *Reader) Wait(timeout time.Duration) error {
 // Wake ends the present Wait or else the next one.
 func (r *Reader) Wake() {
 	if r.in.live != nil {
-		r.in.live.wake()
+		r.in.live.Wake()
 	}
 }
 

@@ -73,7 +73,8 @@ func (d *directory) inFolder(what, name string, do func(dir int, base string) er
 		return err
 	}
 	err = do(int(folder.Fd()), path.Base(name))
-	return errors.Join(pathError(what, d.shown(name), err), folder.Close())
+	folder.Close() // of what is only read it has nothing to say
+	return pathError(what, d.shown(name), err)
 }
 
 func pathError(op, name string, err error) error {
@@ -102,7 +103,8 @@ func (d *directory) list(folder string) ([]string, error) {
 		return nil, err
 	}
 	names, err := f.Readdirnames(-1)
-	return names, errors.Join(err, f.Close())
+	f.Close()
+	return names, err
 }
 
 func (d *directory) sync(folder string) error {
@@ -113,7 +115,8 @@ func (d *directory) sync(folder string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncOpen(f), f.Close())
+	defer f.Close()
+	return syncOpen(f)
 }
 
 func (d *directory) space() (free, size uint64, err error) {

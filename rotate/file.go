@@ -53,6 +53,26 @@ type File struct {
 // Publish it is the one that the file is to get.
 func (f *File) Name() string { return f.name }
 
+// Changed returns what somebody else has done to the file, which must be open and has
+// size bytes as far as this process knows: an error that says so in a word or a few, or
+// nil.
+func (f *File) Changed(size int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return nil // who writes to it will learn more
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && st.Nlink == 0:
+		return errors.New("removed or replaced")
+	case info.Size() < size:
+		return fmt.Errorf("cut from %d to %d bytes", size, info.Size())
+	case info.Size() > size:
+		return fmt.Errorf("extended from %d to %d bytes", size, info.Size())
+	}
+	return nil
+}
+
 // Discard removes the file, which must be open, and closes it.
 func (f *File) Discard() error {
 	remove := f.remove

@@ -13,12 +13,16 @@ import (
 )
 
 // Hook is a command that is run on a complete file. It runs in a process group
-// of its own, at nice 10, without a shell, with /dev/null to read from; what it prints goes to standard error. It
-// inherits no other descriptor: all but these three are marked close-on-exec.
+// of its own, at nice 10, without a shell, with /dev/null to read from. It inherits no
+// other descriptor than the three standard ones: all others are marked close-on-exec.
 type Hook struct {
 	Argv  []string      // the program and its first arguments; the file's name is put after them
 	Env   []string      // its environment, NAME=VALUE; nil: that of this process
 	Limit time.Duration // how long it may run; 0: DefaultHookLimit
+
+	// Output takes what the hook prints, from two goroutines at once; nil: standard
+	// error. The hook waits for it.
+	Output io.Writer
 }
 
 // DefaultHookLimit is how long a hook may run.
@@ -73,9 +77,12 @@ func (h Hook) Run(ctx context.Context, file string) HookResult {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = hookGrace
+	output := h.Output
+	if output == nil {
+		output = os.Stderr // standard output may be a capture (-o -)
+	}
 	var last lastLine
-	cmd.Stdout = os.Stderr // standard output may be a capture (-o -)
-	cmd.Stderr = io.MultiWriter(os.Stderr, &last)
+	cmd.Stdout, cmd.Stderr = output, io.MultiWriter(output, &last)
 
 	_ = closeOnExec() // what this program opens is closed on exec without it
 	err := cmd.Start()

@@ -71,7 +71,8 @@ func (f *File) hold(file *os.File) error {
 		return errors.Join(os.NewSyscallError("fcntl", err), file.Close(), f.newborn.remove())
 	}
 	f.File = os.NewFile(uintptr(fd), f.name)
-	return file.Close()
+	file.Close() // nothing has been written by it
+	return nil
 }
 
 // nameAs gives the file a name in its directory. Where one without a name cannot get

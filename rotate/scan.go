@@ -175,11 +175,17 @@ func (s *Series) isUnsafe(name string) bool {
 	return s.unsafe[name]
 }
 
-// snapshot returns what is known of files, and how many are open.
+// snapshot returns what is known of files, and how many are open, those left out that
+// cannot be synced.
 func (s *Series) snapshot() (complete map[string]*entry, foreign map[string]bool, open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.complete), maps.Clone(s.foreign), len(s.open)
+	for name := range s.open {
+		if !s.unsafe[name] {
+			open++
+		}
+	}
+	return maps.Clone(s.complete), maps.Clone(s.foreign), open
 }
 
 // forget forgets what is no longer in the directory.

@@ -244,7 +244,7 @@ func (s *Series) Closed(f *File, size uint64, i Info) {
 
 // Unsafe says that a file may not be on the disk, because it could not be synced,
 // and Safe that it is after all. Each may be called at any time: before Closed it
-// holds from then on. A file that is complete and not safe does not count for the
+// holds from then on. A file that is not safe does not count for the
 // limit on files and is not removed for it, so that no number of them pushes out
 // others that are safe. For the limits on bytes, space and age it is as any other.
 func (s *Series) Unsafe(f *File) {

@@ -15,7 +15,7 @@ import (
 // attachDevice takes the packets of a device that exists, and changes nothing of it:
 // not its queue, nor its queueing discipline, and it puts no ring there, which
 // would outlive us. water is not asked, because it would end the persistence.
-func attachDevice(nl *netlink.Handle, link netlink.Link) (_ *Device, err error) {
+func attachDevice(nl *netlink.Handle, link netlink.Link, notice func(string)) (_ *Device, err error) {
 	name := link.Attrs().Name
 	multiQueue, err := attachable(name, link)
 	if err != nil {
@@ -30,13 +30,13 @@ func attachDevice(nl *netlink.Handle, link netlink.Link) (_ *Device, err error) 
 		unix.Close(fd)
 		return nil, fmt.Errorf("attach to device %s: %w", name, err)
 	}
-	drops, err := newLinkDrops(nl, link.Attrs().Index)
+	drops, err := newLinkDrops(nl, link.Attrs().Index, true)
 	if err != nil {
 		poll.close()
 		return nil, fmt.Errorf("attach to device %s: %w", name, err)
 	}
 	return &Device{
-		name: name, poll: poll, rx: plain{fd}, waiter: poll, drops: drops, attached: true,
+		name: name, poll: poll, rx: plain{fd}, waiter: poll, drops: drops, attached: true, notice: notice,
 		ingest: IngestRead, reason: "the device is not ours", holds: link.Attrs().TxQLen,
 	}, nil
 }

@@ -2,6 +2,7 @@ package tun
 
 import (
 	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 
@@ -76,7 +77,12 @@ func TestRingTimesAreTheKernels(t *testing.T) {
 		_, socket, _, after = stamped()
 	}
 	for i, c := range clocks {
-		if err := attachProgram(d.poll.fd, r.program(c)); err != nil {
+		err := attachProgram(d.poll.fd, r.program(c))
+		if newer := i == 0; newer && errors.Is(err, errors.ErrUnsupported) {
+			t.Logf("not here: %v", err)
+			continue
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		r.clock = c

@@ -27,10 +27,19 @@ type Device struct {
 	lender lender // rx, where it is a ring
 	waiter waiter
 	poll   *poller      // owns the descriptors
-	free   func() error // frees what else rx holds; nil: nothing
+	shut   func() error // lets nothing more in; nil: only closing the descriptor does
+	free   func() error // frees what else there is; nil: nothing
 
-	mu    sync.Mutex // guards drops, which any goroutine may ask for
-	drops dropCounter
+	mu        sync.Mutex // guards what follows, which any goroutine may ask for
+	drops     dropCounter
+	notice    func(why string) // nil: nobody listens, or it has been called
+	stopped   *dropCount       // what Drops returns since Shut
+	afterStop uint64
+}
+
+type dropCount struct {
+	n     uint64
+	exact bool
 }
 
 // receiver takes packets as Ingest.Next does, but returns the bare error of the
@@ -67,6 +76,7 @@ type waiter interface {
 // dropCounter knows the system's count of lost packets.
 type dropCounter interface {
 	count() (n uint64, exact bool, err error)
+	inexact() string // what was heard of that makes it a lower bound, or ""
 	close()
 }
 
@@ -135,7 +145,7 @@ func (d *Device) broken(doing string, err error) error {
 }
 
 // Wake implements Ingest.
-func (d *Device) Wake() { d.poll.wake() }
+func (d *Device) Wake() { d.poll.Wake() }
 
 // Drops implements Ingest. On Linux it is the growth of the device's tx_dropped,
 // or with a ring what found no room there and what was lost on the way; on macOS
@@ -144,18 +154,59 @@ func (d *Device) Wake() { d.poll.wake() }
 // On Linux, what the queueing discipline drops is added, where several senders at
 // once fill that of a device with a ring, or of one that was there before. The sum
 // is a lower bound then, because one drop there may be of many packets that a
-// sender handed over as one (UDP_SEGMENT, TCP); else it is exact.
+// sender handed over as one (UDP_SEGMENT, TCP). So it is after something that has
+// the kernel throw packets away uncounted, which Config.Notice is told of. Else it
+// is exact.
+//
+// After Shut it stays as it is.
 func (d *Device) Drops() (n uint64, exact bool, err error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.drops == nil {
-		return 0, false, fmt.Errorf("drops of device %s: %w", d.name, os.ErrClosed)
-	}
-	n, exact, err = d.drops.count()
+	n, exact, err = d.countDrops()
+	tell := d.news()
+	d.mu.Unlock()
+	tell()
 	if err != nil {
 		return 0, false, fmt.Errorf("drops of device %s: %w", d.name, err)
 	}
 	return n, exact, nil
+}
+
+func (d *Device) countDrops() (n uint64, exact bool, err error) {
+	switch {
+	case d.stopped != nil:
+		return d.stopped.n, d.stopped.exact, nil
+	case d.drops == nil:
+		return 0, false, os.ErrClosed
+	}
+	return d.drops.count()
+}
+
+// news is the call of notice that is due, to be made without the lock.
+func (d *Device) news() (tell func()) {
+	notice, why := d.notice, ""
+	if notice != nil && d.drops != nil && d.stopped == nil {
+		why = d.drops.inexact()
+	}
+	if why == "" {
+		return func() {}
+	}
+	d.notice = nil
+	return func() { notice(why) }
+}
+
+// Arrived returns how many packets have been put where Next takes them from, where
+// the system says so (a ring); else, and while Drops or Settle asks the kernel, 0. What
+// has arrived and was not returned by Next waits there.
+func (d *Device) Arrived() uint64 {
+	if !d.mu.TryLock() {
+		return 0 // who asks for counts is not to wait for a lock of the whole network stack
+	}
+	defer d.mu.Unlock()
+	r, ok := d.drops.(interface{ arrived() uint64 })
+	if !ok {
+		return 0
+	}
+	return r.arrived()
 }
 
 // Settle waits until the device has been given what senders have already handed
@@ -174,6 +225,56 @@ func (d *Device) Settle(limit time.Duration) error {
 		return fmt.Errorf("queue of device %s: %w", d.name, err)
 	}
 	return nil
+}
+
+// Shut ends a device of our own at a stop, in two steps, so that every packet that is
+// sent into it can be read or is counted. It is for the goroutine that calls Next.
+//
+// First, with read false, the count of Drops stands, and nothing more gets in, where
+// the system can do that (closed): what is there is to be read without a limit
+// then. With a ring the device is gone already, with its addresses and routes.
+// Second, when all has been read, the device goes. AfterStop counts what was lost on
+// the way. What is left out of either count is what a sender hands over in between:
+// where closed was false; and of several packets that it hands over as one
+// (UDP_SEGMENT, TCP) all but one.
+//
+// A device that was there before stays as it is, open for its senders.
+func (d *Device) Shut(read bool) (closed bool) {
+	d.mu.Lock()
+	tell := func() {}
+	if !d.attached && d.drops != nil {
+		tell = d.stopCounting()
+		closed = d.shutOff(read)
+	}
+	d.mu.Unlock()
+	tell()
+	return closed
+}
+
+func (d *Device) stopCounting() (tell func()) {
+	n, exact, err := d.countDrops()
+	tell = d.news()
+	d.stopped = &dropCount{n, exact && err == nil}
+	return tell
+}
+
+func (d *Device) shutOff(read bool) (closed bool) {
+	if !read {
+		return d.shut != nil && d.shut() == nil
+	}
+	_ = d.poll.closeDevice() // its error would be of what was written
+	if n, _, err := d.drops.count(); err == nil && n > d.stopped.n {
+		d.afterStop = n - d.stopped.n
+	}
+	return true
+}
+
+// AfterStop returns how many packets were sent into the device after the first call
+// of Shut and did not get through to Next, before it was gone.
+func (d *Device) AfterStop() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.afterStop
 }
 
 // Close implements Ingest and removes the device. A second Close does nothing.

@@ -39,6 +39,8 @@ func (u *utunDrops) count() (n uint64, exact bool, err error) {
 	return now - u.base, false, err
 }
 
+func (*utunDrops) inexact() string { return "" } // it always is
+
 func (*utunDrops) close() {}
 
 func utunDropped(index int) (uint64, error) {

@@ -15,34 +15,71 @@ import (
 type linkDrops struct {
 	nl    *netlink.Handle
 	index int
+	watch *watch
 	base  uint64 // tx_dropped at open
 
 	queue   uint64 // dropped by queueing disciplines since
 	counter uint32 // of the present one, when last read
 }
 
-func newLinkDrops(nl *netlink.Handle, index int) (*linkDrops, error) {
-	base, err := txDropped(nl, index)
+// newLinkDrops counts from now on. resizes is as for newWatch. It does not close nl
+// where it fails.
+func newLinkDrops(nl *netlink.Handle, index int, resizes bool) (_ *linkDrops, err error) {
+	link, err := nl.LinkByIndex(index)
 	if err != nil {
 		return nil, err
 	}
+	l := &linkDrops{nl: nl, index: index}
+	if l.watch, err = newWatch(link, resizes); err != nil {
+		return nil, err
+	}
 	queue, err := rootQueue(nl, index)
-	return &linkDrops{nl: nl, index: index, base: base, counter: queue.Drops}, err
+	if err == nil {
+		l.counter = queue.Drops
+		l.base, err = txDropped(nl, index)
+	}
+	if err != nil {
+		l.watch.close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // count is exact where no queueing discipline has dropped anything: what it
 // counts as one may be many packets (see Device.Drops).
 func (l *linkDrops) count() (n uint64, exact bool, err error) {
-	now, err := txDropped(l.nl, l.index)
+	now, err := l.dropped()
 	if err != nil {
 		return 0, false, err
 	}
 	queue, err := l.queued()
-	return now - l.base + queue, queue == 0, err
+	return now + queue, queue == 0 && l.inexact() == "", err
+}
+
+// inexact says what has made the count a lower bound; "": nothing that was heard of
+// by the last count.
+func (l *linkDrops) inexact() string { return l.watch.why }
+
+// dropped is the growth of tx_dropped, and of a device that is gone what it came to.
+func (l *linkDrops) dropped() (uint64, error) {
+	l.watch.look()
+	if final := l.watch.final; final != nil {
+		return final.TxDropped - l.base, nil
+	}
+	now, err := txDropped(l.nl, l.index)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		if l.watch.look(); l.watch.final != nil { // it has just gone
+			return l.watch.final.TxDropped - l.base, nil
+		}
+	}
+	return now - l.base, err
 }
 
 // queued counts what queueing disciplines have dropped.
 func (l *linkDrops) queued() (uint64, error) {
+	if l.watch.final != nil {
+		return l.queue, nil
+	}
 	queue, err := rootQueue(l.nl, l.index)
 	if err != nil {
 		return 0, err
@@ -55,7 +92,10 @@ func (l *linkDrops) queued() (uint64, error) {
 	return l.queue, nil
 }
 
-func (l *linkDrops) close() { l.nl.Close() }
+func (l *linkDrops) close() {
+	l.watch.close()
+	l.nl.Close()
+}
 
 func txDropped(nl *netlink.Handle, index int) (uint64, error) {
 	link, err := nl.LinkByIndex(index)
@@ -79,16 +119,22 @@ type ringDrops struct {
 
 func (d *ringDrops) count() (n uint64, exact bool, err error) {
 	// In this order, a packet on its way counts as seen before it is dropped.
-	dropped, err := txDropped(d.nl, d.index)
+	dropped, err := d.dropped()
 	if err != nil {
 		return 0, false, err
 	}
 	seen, lost := d.ring.counted()
-	if dropped -= d.base; dropped > seen {
+	if dropped > seen {
 		d.before = max(d.before, dropped-seen)
 	}
 	queue, err := d.queued()
-	return lost + d.before + queue, queue == 0, err
+	return lost + d.before + queue, queue == 0 && d.inexact() == "", err
+}
+
+// arrived implements Device.Arrived.
+func (d *ringDrops) arrived() uint64 {
+	seen, lost := d.ring.counted()
+	return seen - lost
 }
 
 // settle implements Device.Settle.
@@ -102,12 +148,9 @@ func (d *linkDrops) settle(limit time.Duration) error {
 			break
 		}
 	}
-	// What has just left the queue is on its way through the program, in a
-	// section that membarrier(2) waits for the end of (synchronize_rcu in
-	// kernel/sched/membarrier.c). A kernel that has no such call has to be
-	// trusted to be quick.
-	const global = 1 // MEMBARRIER_CMD_GLOBAL of linux/membarrier.h
-	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
+	// What has just left the queue is on its way through the program. A kernel that
+	// cannot say when it has come out has to be trusted to be quick.
+	_ = awaitSenders()
 	return nil
 }
 

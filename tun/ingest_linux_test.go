@@ -2,7 +2,6 @@ package tun
 
 import (
 	"bytes"
-	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -50,6 +49,7 @@ func pairRig(t *testing.T, rx func(fd int) receiver) rig {
 type noDrops struct{}
 
 func (noDrops) count() (uint64, bool, error) { return 0, false, nil }
+func (noDrops) inexact() string              { return "" }
 func (noDrops) close()                       {}
 
 // recvmmsg stands in for recvmsg_x.
@@ -331,16 +331,5 @@ func TestFamilyWithoutPacketIsSkipped(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 		})
-	}
-}
-
-func TestPollMillis(t *testing.T) {
-	for d, want := range map[time.Duration]int{
-		-1: -1, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2,
-		math.MaxInt64: math.MaxInt32,
-	} {
-		if got := pollMillis(d); got != want {
-			t.Errorf("%v: %d, not %d", d, got, want)
-		}
 	}
 }

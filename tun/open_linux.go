@@ -30,7 +30,7 @@ func open(c Config) (_ *Device, err error) {
 			if c.Ingest == IngestRing {
 				return nil, &problem{"ingest ring needs a device of our own: use read for " + c.Name, errors.ErrUnsupported}
 			}
-			return attachDevice(nl, link)
+			return attachDevice(nl, link, c.Notice)
 		}
 	}
 	if err := refuseExisting(nl, c.Name); err != nil {
@@ -45,7 +45,7 @@ func open(c Config) (_ *Device, err error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("set up device %s: %w", name, err)
 	}
-	d := &Device{name: name, poll: poll}
+	d := &Device{name: name, poll: poll, notice: c.Notice}
 	if err := d.setUp(nl, c); err != nil {
 		poll.close()
 		if d.free != nil {
@@ -81,15 +81,7 @@ func (d *Device) setUp(nl *netlink.Handle, c Config) error {
 	if err := nl.LinkSetTxQLen(link, c.QueueLen); err != nil {
 		return fmt.Errorf("queue of %d packets: %w", c.QueueLen, err)
 	}
-	if !c.IPv6 {
-		err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
-		// A kernel without IPv6 has nothing to say by itself.
-		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
-			return fmt.Errorf("address generation mode: %w", err)
-		}
-	}
-	drops, err := newLinkDrops(nl, link.Attrs().Index)
-	if err != nil {
+	if err := keepQuiet(nl, link); err != nil {
 		return err
 	}
 	ring, err := d.chooseRing(c)
@@ -97,9 +89,33 @@ func (d *Device) setUp(nl *netlink.Handle, c Config) error {
 		return fmt.Errorf("ingest ring: %w: use ingest read", err)
 	}
 	if ring == nil {
-		return d.setUpRead(nl, link, drops, c)
+		return d.setUpRead(nl, link, c)
 	}
-	return d.setUpRing(nl, link, drops, ring, c)
+	return d.setUpRing(nl, link, ring, c)
+}
+
+// keepQuiet has the kernel send nothing of its own accord into the device: no router
+// solicitations, which it has no reason for without a link-local address, but would
+// find one in an address of somebody's own making; and where the machine forwards
+// IPv6, no reports (MLD) that the device belongs to the group of all routers. A tun
+// device is IFF_NOARP, so nothing else comes. Where /proc/sys cannot be written, as
+// in many containers, what needs it is left out.
+func keepQuiet(nl *netlink.Handle, link netlink.Link) error {
+	err := nl.LinkSetIP6AddrGenMode(link, nlattr.IN6_ADDR_GEN_MODE_NONE)
+	if errors.Is(err, unix.EAFNOSUPPORT) { // a kernel without IPv6
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("address generation mode: %w", err)
+	}
+	// Of this device alone. It is in the group by now: version 1 of MLD does not report
+	// that it leaves, since it has not reported that it came.
+	for _, set := range [...]struct{ name, to string }{
+		{"force_mld_version", "1"}, {"forwarding", "0"}, {"force_mld_version", "0"}, {"router_solicitations", "0"},
+	} {
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/"+set.name, []byte(set.to), 0)
+	}
+	return nil
 }
 
 // chooseRing makes the ring where one is wanted and the system allows it.
@@ -123,21 +139,40 @@ func (d *Device) chooseRing(c Config) (*ring, error) {
 // discipline (fq_codel, mostly) only fills when several senders meet, but what
 // it drops then is missing in tx_dropped, and it counts a packet that is still
 // to be segmented as one.
-func (d *Device) setUpRead(nl *netlink.Handle, link netlink.Link, drops *linkDrops, c Config) error {
+func (d *Device) setUpRead(nl *netlink.Handle, link netlink.Link, c Config) error {
 	d.ingest, d.holds = IngestRead, c.QueueLen
-	d.rx, d.waiter, d.drops = plain{d.poll.fd}, d.poll, drops
-	return setQdisc(nl, link, "noqueue")
+	d.rx, d.waiter = plain{d.poll.fd}, d.poll
+	if err := setQdisc(nl, link, "noqueue"); err != nil {
+		return err
+	}
+	if g, err := newGate(d.poll.fd); err == nil { // else see Shut
+		d.shut, d.free = g.shut, g.close
+	}
+	drops, err := newLinkDrops(nl, link.Attrs().Index, true)
+	if err == nil {
+		d.drops = drops
+	}
+	return err
 }
 
 // setUpRing puts a queueing discipline before the device. Without one, senders
 // would learn that the device drops every packet: ENOBUFS.
-func (d *Device) setUpRing(nl *netlink.Handle, link netlink.Link, drops *linkDrops, r *ring, c Config) error {
+func (d *Device) setUpRing(nl *netlink.Handle, link netlink.Link, r *ring, c Config) error {
 	d.ingest, d.holds = IngestRing, c.RingBytes/minRecord
 	d.rx, d.lender, d.waiter, d.free = r, r, r, r.close
-	d.drops = &ringDrops{linkDrops: drops, ring: r}
+	d.shut = d.poll.closeDevice // what is in the ring stays there
+	resizes := false
 	err := setQdisc(nl, link, "pfifo")
 	if errors.Is(err, unix.ENOENT) { // a kernel without it always has this one
-		return setQdisc(nl, link, "pfifo_fast")
+		resizes = true
+		err = setQdisc(nl, link, "pfifo_fast")
+	}
+	if err != nil {
+		return err
+	}
+	drops, err := newLinkDrops(nl, link.Attrs().Index, resizes)
+	if err == nil {
+		d.drops = &ringDrops{linkDrops: drops, ring: r}
 	}
 	return err
 }

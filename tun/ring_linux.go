@@ -3,7 +3,6 @@ package tun
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
@@ -39,6 +38,7 @@ type ring struct {
 	clock clock
 
 	memory *ebpf.Map
+	token  *ebpf.Map // of a lock that needs one (ring_lock_linux.go), else nil
 	bell   *ebpf.Map // a BPF ring buffer: poll(2) tells when it holds something
 	shared []byte    // the memory, mapped
 	rung   []byte    // the bell, mapped: the page with our position
@@ -46,6 +46,7 @@ type ring struct {
 
 	data []byte // the ring, and room behind it for the end of a record
 	size uint64 // of the ring alone
+	lay  layout
 	at   uint64 // the position behind what has been taken
 	end  uint64 // the head, when we last looked
 	tail uint64 // as the kernel knows it; belongs to whoever calls giveBack
@@ -57,21 +58,56 @@ type ring struct {
 	broken   error  // of the last wait
 }
 
+// form is what the kernel makes of a ring.
+type form struct {
+	segment uint64 // how many bytes of it are in one piece, a power of two
+	token   bool   // the lock is a token
+}
+
 // newRing has the device of poll put its packets into a new ring. It fails,
 // leaving nothing behind, with an error made by refusal where the system does
 // not allow it.
-func newRing(poll *poller, size int) (_ *ring, err error) {
+func newRing(poll *poller, size int) (*ring, error) {
+	r, err := newestRing(poll, size)
+	if errors.Is(err, os.ErrPermission) && mayBPF() {
+		// Before Linux 5.11 the memory of BPF is locked memory, which has a limit.
+		if restore := raiseMemlock(); restore != nil {
+			defer restore()
+			return newestRing(poll, size)
+		}
+	}
+	return r, err
+}
+
+// newestRing makes the ring of the first form that the kernel takes: whole with an
+// exchange (Linux 6.0), in segments (5.12), and with a token (5.8).
+func newestRing(poll *poller, size int) (r *ring, err error) {
+	whole, parts := uint64(size), min(uint64(size), segmentBytes)
+	for _, f := range []form{{whole, false}, {parts, false}, {parts, true}} {
+		if r, err = makeRing(poll, size, f); err == nil || !errors.Is(err, errors.ErrUnsupported) {
+			break
+		}
+	}
+	return r, err
+}
+
+func makeRing(poll *poller, size int, f form) (_ *ring, err error) {
 	r := &ring{poll: poll, size: uint64(size)}
 	defer func() {
 		if err != nil {
 			r.close()
 		}
 	}()
-	if err := r.makeMemory(size); err != nil {
+	if err := r.makeMemory(f.segment); err != nil {
 		return nil, err
 	}
 	if err := r.makeBell(); err != nil {
 		return nil, err
+	}
+	if f.token {
+		if r.token, err = makeToken(); err != nil {
+			return nil, err
+		}
 	}
 	for _, r.clock = range clocks {
 		if err = attachProgram(poll.fd, r.program(r.clock)); err == nil {
@@ -81,47 +117,12 @@ func newRing(poll *poller, size int) (_ *ring, err error) {
 	return nil, err
 }
 
-func (r *ring) makeMemory(size int) (err error) {
-	page := os.Getpagesize()
-	length := page + (size+maxRecord+page-1)&^(page-1)
-	r.memory, err = ebpf.NewMap(&ebpf.MapSpec{
-		Name: "tunrec_ring", Type: ebpf.Array, Flags: unix.BPF_F_MMAPABLE,
-		KeySize: 4, ValueSize: uint32(length), MaxEntries: 1,
-	})
-	if err != nil {
-		return refusal(fmt.Sprintf("the kernel has no BPF array of %d MiB that can be mapped (Linux 6.0 has)", length>>20), err)
-	}
-	r.shared, err = mapMemory(r.memory, 0, length, unix.PROT_READ|unix.PROT_WRITE)
-	if err != nil {
-		return err
-	}
-	r.data = r.shared[page:]
-	return nil
-}
-
-func (r *ring) makeBell() (err error) {
-	page := os.Getpagesize()
-	r.bell, err = ebpf.NewMap(&ebpf.MapSpec{Name: "tunrec_bell", Type: ebpf.RingBuf, MaxEntries: uint32(page)})
-	if err != nil {
-		return refusal("the kernel has no BPF ring buffer (Linux 5.8 has)", err)
-	}
-	if r.rung, err = mapMemory(r.bell, 0, page, unix.PROT_READ|unix.PROT_WRITE); err != nil {
-		return err
-	}
-	r.bells, err = mapMemory(r.bell, page, page, unix.PROT_READ)
-	return err
-}
-
-func mapMemory(m *ebpf.Map, offset, length, protection int) ([]byte, error) {
-	b, err := unix.Mmap(m.FD(), int64(offset), length, protection, unix.MAP_SHARED)
-	if err != nil {
-		return nil, refusal("BPF memory cannot be mapped", os.NewSyscallError("mmap", err))
-	}
-	return b, nil
-}
-
 func (r *ring) program(c clock) asm.Instructions {
-	return program(r.memory, r.bell, int(r.size), int32(os.Getpagesize()), c.stamp)
+	l := lock(exchangeLock{})
+	if r.token != nil {
+		l = tokenLock{r.token}
+	}
+	return program(r.memory, r.bell, l, int(r.size), r.lay, c.stamp)
 }
 
 // word is one of the words that we share with the program.
@@ -158,14 +159,14 @@ func (r *ring) take() (block []byte, origLen int, unixNano int64, err error) {
 	if !r.ready() {
 		return nil, 0, 0, r.broken
 	}
-	place := r.at & (r.size - 1)
-	record := r.data[place:]
+	place := r.at & (r.lay.bytes - 1) // in its segment
+	record := r.data[(r.at&(r.size-1))>>r.lay.shift*r.lay.stride+place:]
 	ne := binary.NativeEndian
 	r.stamp = uint64(ne.Uint32(record[recordStamp:])) | uint64(ne.Uint32(record[recordStamp+4:]))<<32
 	origLen = int(ne.Uint32(record[recordLength:]))
 	length := (origLen + recordAround + recordAlign - 1) &^ (recordAlign - 1)
 	r.at += uint64(length)
-	if place+uint64(length) >= r.size {
+	if place+uint64(length) >= r.lay.bytes {
 		return record[:length:length], origLen, r.clock.wall(int64(r.stamp)), nil
 	}
 	return record[:length], origLen, r.clock.wall(int64(r.stamp)), nil
@@ -272,7 +273,7 @@ func (r *ring) close() error {
 		}
 	}
 	r.data = nil
-	return errors.Join(append(errs, r.memory.Close(), r.bell.Close())...) // Close of a nil Map does nothing
+	return errors.Join(append(errs, r.memory.Close(), r.bell.Close(), r.token.Close())...) // Close of a nil Map does nothing
 }
 
 // counted returns what the program has counted.

@@ -37,7 +37,7 @@ func TestRingReadAndTcpdumpAreTheSame(t *testing.T) {
 
 func testSame(t *testing.T, mtu int) {
 	newNamespace(t)
-	d := openTest(t, Config{Ingest: IngestRing, IPv6: true})
+	d := openTest(t, Config{Ingest: IngestRing})
 	bringUp(t, d, mtu)
 	addr6 := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(testAddr6), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}
 	if err := netlink.AddrAdd(linkOf(t, d), addr6); err != nil {

@@ -17,9 +17,11 @@
 //	batch.go     many packets per read: recvmsg_x(2) on macOS
 //	ring_*.go    many packets without a system call, out of a ring: Linux;
 //	             ring_program_*.go puts them there, clock_*.go makes their time
-//	poll.go      waiting for a packet or, by stop_*.go, for Wake
+//	poll.go      waiting for a packet or for Wake
 //	attach_*.go  using a device that exists
-//	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's
+//	drops_*.go   the system's own count of what it lost; iflist.go reads macOS's,
+//	             watch_*.go hears what makes the count of Linux a lower bound
+//	gate_*.go    letting nothing more in, at the end
 package tun
 
 import (
@@ -45,7 +47,11 @@ const (
 )
 
 // Config says what device to make. The zero value is a device whose name the
-// system chooses, for IPv4, with the default queue.
+// system chooses, with the default queue.
+//
+// On Linux, the kernel says nothing by itself on a new device: it gets no link-local
+// address (IFLA_INET6_ADDR_GEN_MODE), solicits no routers should it be given one, and
+// is no router's device to MLD where the machine forwards.
 type Config struct {
 	// Name of the new device, as ValidName takes it; "" lets the system choose.
 	Name string
@@ -55,11 +61,6 @@ type Config struct {
 	// up, and stays when it is closed. Device.Attached tells. Where there is
 	// none, a new one is made.
 	Attach bool
-
-	// IPv6 leaves the kernel's own IPv6 configuration of the device as it is.
-	// Without it, on Linux, the kernel gives the device no link-local address,
-	// and so sends no router solicitations into it (IFLA_INET6_ADDR_GEN_MODE).
-	IPv6 bool
 
 	// QueueLen is, on Linux, how many packets wait for the reader before the
 	// kernel drops (and counts) the next one: txqueuelen. With a ring, it is how
@@ -77,6 +78,11 @@ type Config struct {
 	// from MinRingBytes to MaxRingBytes. A packet takes 32 bytes more than its
 	// length, rounded up to 4. 0: DefaultRingBytes.
 	RingBytes int
+
+	// Notice is told once why the count of Drops is only a lower bound from now on, in
+	// a phrase that can stand after "because": on Linux, when something was done to
+	// the device that has the kernel throw packets away uncounted. Drops calls it.
+	Notice func(why string)
 
 	// PendingPackets is, on macOS, how many packets wait in the socket
 	// (UTUN_OPT_MAX_PENDING_PACKETS in if_utun.h). Where the system does not

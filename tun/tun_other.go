@@ -16,5 +16,5 @@ func open(Config) (*Device, error) { return nil, errUnsupported }
 type poller struct{}
 
 func (*poller) wait(time.Duration) error { return errUnsupported }
-func (*poller) wake()                    {}
+func (*poller) Wake()                    {}
 func (*poller) close() error             { return errUnsupported }

@@ -49,7 +49,7 @@ func cat(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ui := newUI(c.Bool("q"), false, false)
+	ui := newUI(c.Bool("q"), false)
 	if c.Bool("follow") {
 		return follow(names, match, ui)
 	}

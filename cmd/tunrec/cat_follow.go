@@ -9,11 +9,13 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/filter"
+	"github.com/tunrec/tunrec/internal/wake"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -51,6 +53,12 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	}
 	ctx, release := untilSignal()
 	defer release()
+	ctx, gone := context.WithCancelCause(ctx)
+	forget, err := onReaderGone(os.Stdout, func() { gone(errReaderGone) })
+	if err != nil {
+		return err
+	}
+	defer forget()
 	f := &follower{ctx: ctx, match: match, pick: extract.Everything, ui: ui, bad: damages{ui: ui}, seen: map[string]bool{}}
 	for ctx.Err() == nil {
 		next, err := f.next(words[0])
@@ -73,13 +81,37 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 			break
 		}
 	}
-	if f.out == nil {
-		return nil
+	if f.out == nil || context.Cause(ctx) == errReaderGone {
+		return f.bad.err()
 	}
 	if err := f.out.Close(f.end); err != nil {
 		return writeError(err)
 	}
 	return f.bad.err()
+}
+
+var errReaderGone = errors.New("the reader of standard output has gone")
+
+// onReaderGone calls gone once nobody can read any more what is written to f, where that
+// is a pipe or a socket: without it that would show with the next packet only. The
+// function that it returns ends the watch.
+func onReaderGone(f *os.File, gone func()) (forget func(), err error) {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
+		return func() {}, err
+	}
+	w, err := wake.New()
+	if err != nil {
+		return nil, err
+	}
+	var watch sync.WaitGroup
+	fd := int(f.Fd())
+	watch.Go(func() {
+		if w.Gone(fd) {
+			gone()
+		}
+	})
+	return func() { w.Wake(); watch.Wait(); w.Close() }, nil
 }
 
 func writeError(err error) error { return errors.Join(errors.New("write to standard output"), err) }

@@ -69,7 +69,7 @@ func TestFollowLooksOnce(t *testing.T) {
 	}
 
 	var out memoryFile
-	f := &follower{ctx: t.Context(), pick: extract.Everything, ui: newUI(true, false, false), seen: map[string]bool{}}
+	f := &follower{ctx: t.Context(), pick: extract.Everything, ui: newUI(true, false), seen: map[string]bool{}}
 	f.bad.ui = f.ui
 	if f.out, err = capfile.NewWriter(&out, capfile.Config{Form: capfile.Stream}); err != nil {
 		t.Fatal(err)

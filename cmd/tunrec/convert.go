@@ -47,7 +47,7 @@ func convert(c *cli.Context) error {
 	if format.Frames = c.Bool("frames"); format.Frames && out.form != capfile.Zstd {
 		return usageError(errors.New("--frames is a form of zstd: it contradicts -o - and --compress none"), hint)
 	}
-	ui := newUI(c.Bool("q"), false, false)
+	ui := newUI(c.Bool("q"), false)
 	in, err := openInputs(words, ui)
 	if err != nil {
 		return err

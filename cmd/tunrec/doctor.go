@@ -17,20 +17,24 @@ import (
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "check whether a recording would work here",
-		UsageText: "tunrec doctor [-o DIR]... [--user USER[:GROUP]] [--owner USER[:GROUP]] [--json]",
+		UsageText: "tunrec doctor [-o DIR]... [--user USER[:GROUP]] [--owner USER[:GROUP]] [--json]\n" +
+			"              [-i NAME] [--addr ADDR]... [--route PREFIX]... [FILTER]",
 		Description: "Looks at everything that a recording needs, in order, and says of each whether it is well,\n" +
 			"or what is wrong and the command that mends it. It makes a device and records a packet in\n" +
 			"memory, and writes for a second into a file without a name in each DIR; nothing is left.\n\n" +
 			"   ok     as it should be\n" +
 			"   note   a recording works, but this is worth knowing\n" +
 			"   wrong  a recording would fail\n\n" +
+			"With -i, --addr, --route or FILTER, as record takes them, it also looks at the way of packets\n" +
+			"into the device, one that is recording now or that they would make: forwarding, rp_filter,\n" +
+			"routes and rules, MTU, firewalls, and whether the filter can match what comes.\n\n" +
 			"The exit code is 0 where nothing is wrong.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "o", Usage: "look at `DIR`, where files will be written, or at that of a file; repeatable (default: here)"},
 			&cli.StringFlag{Name: "user", Usage: "the recording will give up root for `USER[:GROUP]` (default: --owner; who called sudo; or nobody; whoever can write)"},
 			&cli.StringFlag{Name: "owner", Usage: "new files will belong to `USER[:GROUP]`"},
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object a line", DisableDefaultText: true},
-		},
+		}, wayFlags()...),
 		Action: doctor, OnUsageError: onUsageError,
 	}
 }
@@ -70,15 +74,16 @@ type patient struct {
 	user privilege.User
 	can  bool // make a device, as far as the checks have come
 	ring bool // the device has one
+
+	recording       options // what is asked for, as far as it is about the way of packets
+	hasWay          bool    // it is
+	filter, dialect string
 }
 
 func doctor(c *cli.Context) error {
-	if c.Args().Present() {
-		return usageError(fmt.Errorf("unexpected argument %q", c.Args().First()), "tunrec doctor --help lists the flags")
-	}
 	p, err := newPatient(c)
 	if err != nil {
-		return usageError(err, "")
+		return err
 	}
 	show := printFinding
 	if c.Bool("json") {
@@ -126,9 +131,12 @@ func newPatient(c *cli.Context) (*patient, error) {
 	if len(p.dirs) == 0 {
 		p.dirs = []string{"."}
 	}
+	if err := p.parseWay(c); err != nil {
+		return nil, err
+	}
 	var id identity
 	if err := id.parse(c); err != nil {
-		return nil, err
+		return nil, usageError(err, "")
 	}
 	_ = id.choose(p.dirs) // the check of a directory tells who cannot write there
 	p.user = id.become
@@ -147,8 +155,9 @@ func (p *patient) checks() []check {
 		{"device", p.device},
 		{"addresses", p.addresses},
 		{"packet", p.packet},
-		{"clock", clock},
 	}
+	list = append(list, p.way()...)
+	list = append(list, check{"clock", clock})
 	for _, dir := range p.dirs {
 		list = append(list,
 			check{"space", func() finding { return space(dir) }},

@@ -36,6 +36,22 @@ func (p *patient) device() finding {
 }
 
 func (p *patient) addresses() finding {
+	if p.exists() {
+		return ok("%s is there, and is used as it is", p.recording.device.Name)
+	}
+	if len(p.recording.net.Addrs)+len(p.recording.net.Routes) > 0 {
+		err := p.recording.inNamespace(func() error { return netconf.Check(p.recording.net, p.recording.lifelines()) })
+		if err != nil {
+			return wrong("", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+	}
+	if addrs := p.recording.net.Addrs; len(addrs) > 0 {
+		var all []string
+		for _, a := range addrs {
+			all = append(all, a.String())
+		}
+		return ok("the device would get %s", strings.Join(all, " and "))
+	}
 	pair, skipped, err := netconf.DefaultPair()
 	switch {
 	case err != nil:
@@ -109,7 +125,7 @@ func recordOne() (took time.Duration, err error) {
 // recorderInMemory records one packet with the text in it.
 func recorderInMemory(d *tun.Device, text string) (*recorder.Recorder, *bytes.Buffer, error) {
 	capture := new(bytes.Buffer)
-	sink, err := recorder.NewStreamSink(capture, capfile.Config{Section: pcapng.Section{InterfaceName: d.Name()}})
+	sink, err := recorder.NewStreamSink(capture, capfile.Config{Section: pcapng.Section{InterfaceName: d.Name()}}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,33 +3,40 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"sync"
 	"time"
 
+	"github.com/tunrec/tunrec/internal/outlet"
 	"github.com/tunrec/tunrec/recorder"
 )
 
 // eventWriter prints a JSON line for everything that happens (--json). Each
 // line has "event" and "time"; names do not change once they are released.
 type eventWriter struct {
-	mu sync.Mutex
-	w  io.Writer // nil: print nothing
+	out *outlet.Outlet // nil: print nothing
+}
+
+// newEventOutlet is where events go: nobody waits for their reader.
+func newEventOutlet(w io.Writer) *outlet.Outlet {
+	out := outlet.New(w, func(n uint64) string { return eventLine("messages_lost", fields{"count": n}) })
+	out.Start()
+	return out
 }
 
 type fields = map[string]any
 
 func (e *eventWriter) print(event string, f fields) {
-	if e.w == nil {
-		return
+	if e.out != nil {
+		e.out.Send(eventLine(event, f))
 	}
+}
+
+func eventLine(event string, f fields) string {
 	f["event"], f["time"] = event, time.Now().Format(time.RFC3339Nano)
 	line, err := json.Marshal(f) // keys come out sorted
 	if err != nil {
 		line, _ = json.Marshal(fields{"event": "error", "error": err.Error()})
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.w.Write(append(line, '\n')) // there is nowhere to complain to
+	return string(line) + "\n"
 }
 
 func (e *eventWriter) started(src *source, addrs []string, input, output string) {
@@ -70,25 +77,38 @@ func (e *eventWriter) sink(event any) {
 		}
 		e.print("hook_done", f)
 	case recorder.Trouble:
-		e.print("trouble", fields{"error": v.Err.Error()})
+		e.print("trouble", fields{"doing": v.Doing, "error": v.Err.Error()})
 	case recorder.Recovered:
-		e.print("recovered", fields{})
+		e.print("recovered", fields{"doing": v.Doing})
+	case recorder.FileHarmed:
+		e.print("file_harmed", fields{"file": v.Name, "packets": v.Packets, "error": v.Err.Error()})
+	case recorder.Unplaced:
+		e.print("losses_unplaced", fields{"packets": v.Packets})
 	}
 }
 
-func (e *eventWriter) counts(event string, s recorder.Stats) {
+func (e *eventWriter) counts(event string, s recorder.Stats) { e.print(event, e.countFields(s)) }
+
+func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64) {
+	f := e.countFields(s)
+	f["after_stop"] = afterStop
+	e.print("stopped", f)
+}
+
+func (e *eventWriter) countFields(s recorder.Stats) fields {
 	chunks := fields{}
 	for m, n := range s.Chunks {
 		if n > 0 {
 			chunks[methodName(m)] = n
 		}
 	}
-	e.print(event, fields{
-		"received": s.Received, "recorded": s.Recorded, "filtered": s.Filtered, "truncated": s.Truncated,
+	return fields{
+		"messages_lost": console.Lost() + e.out.Lost(),
+		"received":      s.Received, "in_memory": s.InMemory, "recorded": s.Recorded, "filtered": s.Filtered, "truncated": s.Truncated,
 		"dropped_by_queue": s.DroppedByQueue, "dropped_by_queue_exact": s.QueueExact,
 		"dropped_no_slab": s.DroppedNoSlab, "dropped_by_write": s.DroppedByWrite, "after_limit": s.AfterLimit,
 		"bytes": s.OriginalBytes, "bytes_on_disk": s.StoredBytes, "chunks": chunks,
-	})
+	}
 }
 
 func stamp(unixNano int64) string { return time.Unix(0, unixNano).Format(time.RFC3339Nano) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,7 +43,7 @@ var extcapArguments = []extcapArgument{
 		"LOCAL,PEER or LOCAL/LENGTH; several with spaces between them. Without one it gets 10.1.0.10 and 10.1.0.20 or the next free pair"},
 	{"--route", "{type=string}{placeholder=192.0.2.0/24}", "Routes into the device",
 		"Prefixes, several with spaces between them"},
-	{"--mtu", "{type=integer}{range=68,65535}", "MTU in bytes", "The largest packet"},
+	{"--mtu", "{type=integer}{range=68,65535}", "MTU in bytes", "The largest packet; empty: the largest there is"},
 	{"--snaplen", fmt.Sprintf("{type=integer}{range=1,%d}", recorder.MaxSnaplen), "Bytes kept of a packet", "All without a number"},
 }
 
@@ -107,8 +108,7 @@ func extcapCapture(c *cli.Context) error {
 	if c.String("fifo") == "" {
 		return usageError(errors.New("--capture needs --fifo"), "")
 	}
-	// It blocks until Wireshark opens the other end.
-	pipe, err := os.OpenFile(c.String("fifo"), os.O_WRONLY, 0)
+	pipe, err := openFIFO(c.String("fifo"))
 	if err != nil {
 		return fmt.Errorf("open Wireshark's pipe: %w", err)
 	}
@@ -131,6 +131,22 @@ func extcapCapture(c *cli.Context) error {
 		return &codedError{code: coded.code, err: coded.err}
 	}
 	return err
+}
+
+// openFIFO opens a FIFO for writing, once Wireshark has opened the other end. It gives up
+// where that does not happen or Wireshark, whose child this is, has gone.
+func openFIFO(name string) (*os.File, error) {
+	const patience, interval = 10 * time.Second, 20 * time.Millisecond
+	parent := os.Getppid()
+	for start := time.Now(); ; time.Sleep(interval) {
+		f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.ENXIO) || os.Getppid() != parent || time.Since(start) > patience {
+			return nil, err
+		}
+	}
 }
 
 // capabilityHint says how Wireshark, which does not run as root, may make a

@@ -27,12 +27,13 @@ type openedOutput struct {
 }
 
 // openOutput makes the file, opens the series, or takes standard output.
-func (o *options) openOutput(ctx context.Context, src *source, ui *ui) (*openedOutput, error) {
+// What it writes to may have a reader, who calls stop by going away.
+func (o *options) openOutput(ctx context.Context, stop context.CancelFunc, src *source, ui *ui) (*openedOutput, error) {
 	nothing := func() error { return nil }
 	f := o.describeFiles(ctx, src, ui)
 	switch {
 	case o.output.form == capfile.Stream:
-		sink, err := recorder.NewStreamSink(os.Stdout, f.Capture)
+		sink, err := recorder.NewStreamSink(os.Stdout, f.Capture, func() { ui.readerGone.Store(true); stop() })
 		return &openedOutput{sink, "standard output", nothing, nothing}, err
 	case o.series():
 		return o.openSeries(src, ui)

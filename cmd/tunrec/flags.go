@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,7 +119,7 @@ func recordFlags() []cli.Flag {
 		&cli.IntFlag{Name: "table", Category: groupDevice, Usage: "Linux: add the routes to the routing table `NUMBER` (ip-rule(8))", DefaultText: "the main one"},
 		&cli.StringFlag{Name: "netns", Category: groupDevice, Usage: "Linux: make the device in the network namespace `NAME` (ip-netns(8)), and record from outside"},
 		&cli.BoolFlag{Name: "force-config", Category: groupDevice, Usage: "go on where addresses or routes conflict with what the machine has", DisableDefaultText: true},
-		&cli.IntFlag{Name: "mtu", Category: groupDevice, Usage: "largest packet in `BYTES`", DefaultText: "the system's, 1500"},
+		&cli.IntFlag{Name: "mtu", Category: groupDevice, Usage: "largest packet in `BYTES`; longer ones the kernel cuts into fragments, or answers", DefaultText: mtuText()},
 		&cli.BoolFlag{Name: "no-config", Category: groupDevice, Usage: "make the device, but give it no address and leave it down"},
 		&cli.IntFlag{Name: "queue", Category: groupDevice, Value: tun.DefaultQueueLen, Usage: "Linux: `PACKETS` that wait in the kernel before it drops (txqueuelen)"},
 		&cli.BoolFlag{Name: "recvmsg-x", Category: groupDevice, Usage: "macOS 15.6 and later: read packets in batches; not tried on a real Mac yet"},
@@ -140,6 +141,25 @@ func recordFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "q", Aliases: []string{"quiet"}, Category: groupMisc, Usage: "print errors only", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "v", Aliases: []string{"verbose"}, Category: groupMisc, Usage: "print more about the recording", DisableDefaultText: true},
 	}
+}
+
+// wayFlags are those of record that say what comes to the device.
+func wayFlags() (flags []cli.Flag) {
+	names := []string{"i", "addr", "route", "exclude", "metric", "table", "netns", "mtu", "filter-dialect", "resolve"}
+	for _, f := range recordFlags() {
+		if slices.Contains(names, f.Names()[0]) {
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
+
+// mtuText says what the device gets without --mtu.
+func mtuText() string {
+	if netconf.DefaultMTU == 0 {
+		return "the system's, 1500"
+	}
+	return fmt.Sprintf("%d, the largest", netconf.DefaultMTU)
 }
 
 // options are the flags of record, checked as far as they can be alone.
@@ -268,6 +288,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 		if h.Limit = c.Duration("hook-timeout"); h.Limit <= 0 {
 			return fmt.Errorf("--hook-timeout %v: has to be more than 0", h.Limit)
 		}
+		h.Output = console
 		o.files.Hook = &h
 	}
 	o.files.Policy, o.files.Stop, o.files.EmptyFiles = o.policy, o.stop, c.Bool("empty-files")

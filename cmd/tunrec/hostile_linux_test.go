@@ -170,7 +170,7 @@ var hostileFiles = map[string]func(io.Writer) error{
 		b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3} // window of 128 MiB (RFC 8878 §3.1.1.1.2)
 		b = append(b, byte(len(head)<<3), byte(len(head)>>5), 0)
 		b = append(b, head...)
-		for range 2048 { // 128 KiB each: empty records
+		for range 1300 { // 128 KiB each: empty records, more than the window holds
 			b = append(b, 1<<1, 0, 128<<10>>13, 0)
 		}
 		_, err := w.Write(append(b, 1, 0, 0))
@@ -178,7 +178,9 @@ var hostileFiles = map[string]func(io.Writer) error{
 	},
 	"gzip bomb": func(w io.Writer) error {
 		z := gzip.NewWriter(w)
-		return errors.Join(writeBomb(z, pcapHeader(), make([]byte, 1<<20), 128), z.Close())
+		record := binary.LittleEndian.AppendUint32(make([]byte, 8, 64<<10), 64<<10-16)
+		record = append(binary.LittleEndian.AppendUint32(record, 64<<10-16), 0x45)
+		return errors.Join(writeBomb(z, pcapHeader(), record[:cap(record)], 5<<10), z.Close())
 	},
 	"interfaces without end": func(w io.Writer) error {
 		idb := binary.LittleEndian.AppendUint32(nil, 1) // an Interface Description Block

@@ -75,11 +75,7 @@ func (o *options) parseNet(c *cli.Context) error {
 	case (c.IsSet("metric") || c.IsSet("table")) && len(o.net.Routes) == 0:
 		return errors.New("--metric and --table are about routes: they need --route")
 	}
-	if err := o.net.Validate(); err != nil {
-		return err
-	}
-	o.device.IPv6 = o.net.IPv6()
-	return nil
+	return o.net.Validate()
 }
 
 // inNamespace runs f where the device is to be.
@@ -93,6 +89,7 @@ func (o *options) inNamespace(f func() error) error {
 // openDevice makes the device, once it is known that what it is to have takes
 // nothing from the machine.
 func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
+	o.device.Notice = func(why string) { ui.inexact(d.Name(), why) }
 	err = o.inNamespace(func() error {
 		if _, err := net.InterfaceByName(o.device.Name); err == nil {
 			d, err = o.attachDevice()
@@ -152,11 +149,7 @@ func (o *options) checkNet(ui *ui) error {
 		}
 		o.net.Addrs = []netconf.Addr{pair}
 	}
-	var lifelines []netconf.Lifeline
-	if o.netns == "" { // who works on the machine does so from outside the others
-		lifelines = netconf.Lifelines()
-	}
-	err := netconf.Check(o.net, lifelines)
+	err := netconf.Check(o.net, o.lifelines())
 	switch {
 	case err == nil:
 		return nil
@@ -169,11 +162,32 @@ func (o *options) checkNet(ui *ui) error {
 	return nil
 }
 
-// configure gives a device of our own its addresses and routes.
-func (o *options) configure(src *source) error {
+// lifelines are none of another namespace's: who works on the machine does so from
+// outside it.
+func (o *options) lifelines() []netconf.Lifeline {
+	if o.netns != "" {
+		return nil
+	}
+	return netconf.Lifelines()
+}
+
+// configure gives a device of our own its addresses and routes. What it makes of other
+// hosts' packets is only told on demand: mostly a machine's own are recorded.
+func (o *options) configure(src *source, ui *ui) error {
 	if o.noConfig || src.device.Attached() {
 		return nil
 	}
 	src.addrs = o.net.Addrs
-	return o.inNamespace(func() error { return netconf.Apply(src.name, o.net) })
+	return o.inNamespace(func() error {
+		if err := netconf.Apply(src.name, o.net); err != nil || !ui.verbose || len(o.net.Routes) == 0 {
+			return err
+		}
+		found, _, _ := netconf.Examine(src.name, o.net) // a hint less is no reason not to record
+		for _, f := range found {
+			if f.Topic == netconf.TopicForwarding {
+				ui.say("%s: %s", f.Text, f.Mend)
+			}
+		}
+		return nil
+	})
 }

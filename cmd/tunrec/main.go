@@ -21,6 +21,7 @@ const (
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
+	defer console.Flush(outletStall, outletLimit)
 	err := newApp().Run(withExtcap(args))
 	if err == nil {
 		return exitOK

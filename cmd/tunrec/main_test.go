@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,6 +22,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		// Each of the many processes would sleep a second at its end.
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
+	}
+	if strings.HasSuffix(os.Args[0], ".test") && signal.Ignored(syscall.SIGHUP) {
+		// Under nohup, too, what the tests start has to hear it.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood})
 }

@@ -27,7 +27,8 @@ func record(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ui := newUI(c.Bool("q"), c.Bool("v"), o.json)
+	ui := newLiveUI(c.Bool("q"), c.Bool("v"), o.json)
+	defer ui.flush()
 	if o.dryRun {
 		return o.printRemovals(ui)
 	}
@@ -45,14 +46,14 @@ func record(c *cli.Context) error {
 
 	signals := catchSignals(o.series())
 	src.describe(&o.recorder)
-	out, err := o.openOutput(ctx, src, ui)
+	out, err := o.openOutput(ctx, cancel, src, ui)
 	if err != nil {
 		return err
 	}
 	o.recorder.Sink = out.sink
 	rec, err := recorder.New(o.recorder)
 	if err == nil && src.device != nil {
-		err = o.configure(src)
+		err = o.configure(src, ui)
 	}
 	if err == nil {
 		err = o.dropPrivileges(ui)
@@ -60,7 +61,7 @@ func record(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, out.discard())
 	}
-	defer handle(signals, cancel, rec, ui, o.series())()
+	defer signals.handle(cancel, rec, ui)()
 	if o.stop.Duration > 0 {
 		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
 	}
@@ -68,9 +69,9 @@ func record(c *cli.Context) error {
 	ui.started(o, src, out.name)
 	defer tellManager(ctx, rec, "recording "+src.name+" to "+out.name, ui)()
 	start := time.Now()
-	stopLine := ui.watch(rec, out.name)
+	endWatch := ui.watch(ctx, rec, out.name)
 	err = rec.Run(ctx)
-	stopLine()
+	endWatch()
 	err = errors.Join(err, out.close())
 	ui.finished(rec.Stats(), src, out.name, time.Since(start))
 	return verdict(err, rec.Stats())
@@ -82,6 +83,8 @@ func verdict(err error, s recorder.Stats) error {
 	switch {
 	case err == nil && lost == 0:
 		return nil
+	case errors.Is(err, recorder.ErrHarmed):
+		return &codedError{exitLost, "keep others, such as a log rotation or a cleaner, away from files that are being recorded", err, ""}
 	case lost == 0:
 		return err
 	case err == nil:
@@ -116,11 +119,20 @@ func (s *source) describe(c *recorder.Config) {
 		c.Workers = cmp.Or(c.Workers, min(runtime.GOMAXPROCS(0), recorder.MaxWorkers))
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
-	c.Buffered, c.DrainMax, c.Settle = s.device.Buffered(), s.device.HoldsPackets(), s.device.Settle
+	c.Buffered, c.DrainMax = s.device.Buffered(), s.device.HoldsPackets()
+	c.Settle, c.Shut = s.device.Settle, s.device.Shut
 }
 
 // ring tells whether packets come through a ring in the kernel's memory.
 func (s *source) ring() bool { return s.device != nil && s.device.Buffered() }
+
+// afterStop is how many packets the device lost between the stop and its end.
+func (s *source) afterStop() uint64 {
+	if s.device == nil {
+		return 0
+	}
+	return s.device.AfterStop()
+}
 
 func (s *source) skipped() string {
 	if s.file == nil {

@@ -226,7 +226,7 @@ func sum(start uint32, parts ...[]byte) uint16 {
 func TestEveryByte(t *testing.T) {
 	mustIsolate(t)
 	const mtu = 1500
-	s, file := begin(t, "-i", "tunrec0", "--addr", "10.1.0.10,10.1.0.20", "--addr", "fd00::1/64")
+	s, file := begin(t, "-i", "tunrec0", "--mtu", "1500", "--addr", "10.1.0.10,10.1.0.20", "--addr", "fd00::1/64")
 	type destination struct {
 		network, addr string
 		headers       int // of IP and UDP

@@ -56,7 +56,7 @@ func repair(c *cli.Context) error {
 		return usageError(fmt.Errorf("-o %q: has to be the name of a file", out), "")
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
-	r := repairing{name: names[0], ui: newUI(c.Bool("q"), false, false)}
+	r := repairing{name: names[0], ui: newUI(c.Bool("q"), false)}
 	if inPlace {
 		return r.inPlace()
 	}

@@ -155,7 +155,7 @@ func TestHookAndSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "counts are printed", func() bool {
-		return strings.Contains(s.stderr.String(), "tunrec: 30 packets received, ")
+		return strings.Contains(s.stderr.String(), "tunrec: 0 packets dropped, 30 received, ")
 	})
 	if c := end(t, s); c.recorded != 30 {
 		t.Fatalf("%+v", c)

@@ -181,7 +181,7 @@ func parseCounts(stderr string) (c counts, err error) {
 			return c, err
 		}
 	}
-	if c.received != c.recorded+c.filtered+c.noMemory+c.byWrite {
+	if c.received != c.recorded+c.filtered+c.lost() {
 		return c, fmt.Errorf("the closing counts do not add up: %+v", c)
 	}
 	return c, nil

@@ -10,19 +10,27 @@ import (
 	"github.com/tunrec/tunrec/recorder"
 )
 
+// caught is what signals come to, and what tells one SIGHUP from another.
+type caught struct {
+	signals chan os.Signal
+	series  bool
+	nohup   bool      // SIGHUP was ignored when the process began: nohup(1)
+	user    *terminal // whose end sends SIGHUP, too
+}
+
 // catchSignals keeps signals for handle. It is called before anything is made
-// that an untimely end would leave behind.
-func catchSignals(series bool) (signals chan os.Signal) {
+// that an untimely end would leave behind, and before privileges are given up.
+func catchSignals(series bool) caught {
 	// A reader that closes its end of -o - is an error of the write, not a
 	// reason to be killed. To ignore the signal would let hooks inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signals = make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
-	signal.Notify(signals, infoSignals...)
-	if series || !signal.Ignored(syscall.SIGHUP) { // nohup(1)
-		signal.Notify(signals, syscall.SIGHUP)
+	c := caught{make(chan os.Signal, 8), series, signal.Ignored(syscall.SIGHUP), controllingTerminal()}
+	signal.Notify(c.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(c.signals, infoSignals...)
+	if series || !c.nohup {
+		signal.Notify(c.signals, syscall.SIGHUP)
 	}
-	return signals
+	return c
 }
 
 // sameStop is how long after a stop another one is taken for the same:
@@ -33,30 +41,33 @@ const sameStop = 100 * time.Millisecond
 // called, and from then on nothing: the process is about to end by itself. The
 // first SIGINT or SIGTERM stops the recording; a second one ends the process
 // at once: what has been flushed is in the file.
-func handle(signals chan os.Signal, cancel context.CancelFunc, rec *recorder.Recorder, ui *ui, series bool) (release func()) {
+//
+// SIGHUP begins the next file of a series, but where the terminal has hung up that sends
+// it, too: then it is a stop, or with nohup(1) nothing.
+func (c caught) handle(cancel context.CancelFunc, rec *recorder.Recorder, ui *ui) (release func()) {
 	released := make(chan struct{})
 	go func() {
 		var stopping time.Time
 		for {
 			var s os.Signal
 			select {
-			case s = <-signals:
+			case s = <-c.signals:
 			case <-released:
 				return
 			}
 			switch {
 			case s == syscall.SIGUSR2:
 				rec.Flush()
-			case s == syscall.SIGHUP && series:
+			case s == syscall.SIGHUP && c.series && !c.user.hungUp():
 				rec.EndFile()
+			case s == syscall.SIGHUP && c.nohup:
 			case s != os.Interrupt && s != syscall.SIGTERM && s != syscall.SIGHUP:
 				ui.counts(rec.Stats())
 			case stopping.IsZero():
 				stopping = time.Now()
 				cancel()
 			case s != syscall.SIGHUP && time.Since(stopping) > sameStop:
-				ui.aborted(s)
-				os.Exit(exitFailed) // no defer may wait for what hangs
+				ui.abort(s)
 			}
 		}
 	}()

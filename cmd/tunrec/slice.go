@@ -64,7 +64,7 @@ func slice(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ui := newUI(c.Bool("q"), false, false)
+	ui := newUI(c.Bool("q"), false)
 	in, err := openInputs(names, ui)
 	if err != nil {
 		return err

@@ -1,17 +1,16 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -19,25 +18,38 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/internal/outlet"
 	"github.com/tunrec/tunrec/recorder"
-	"github.com/tunrec/tunrec/rotate"
 	"github.com/tunrec/tunrec/tun"
+)
+
+// console is where every message to a person goes: standard error, since standard
+// output is for packets. While a recording runs (newUI's live), nobody waits for it.
+var console = outlet.New(os.Stderr, func(n uint64) string {
+	return fmt.Sprintf("tunrec: %s not shown: nobody read standard error\n", numbered(n, "message was", "messages were"))
+})
+
+// How long the end of the process waits for a reader of its messages: as long as it
+// takes some every outletStall, at most outletLimit.
+const (
+	outletStall = 300 * time.Millisecond
+	outletLimit = 5 * time.Second
 )
 
 // printError prints an error, and its hint where it has one.
 func printError(err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors: one line
-	fmt.Fprintf(os.Stderr, "tunrec: error: %s\n", harmless(text))
+	all := "tunrec: error: " + harmless(text) + "\n"
 	var coded *codedError
-	if !errors.As(err, &coded) {
-		return
+	if errors.As(err, &coded) {
+		if coded.lines != "" {
+			all += strings.TrimRight(coded.lines, "\n") + "\n"
+		}
+		if coded.hint != "" {
+			all += "tunrec: hint: " + harmless(coded.hint) + "\n"
+		}
 	}
-	if coded.lines != "" {
-		fmt.Fprintln(os.Stderr, strings.TrimRight(coded.lines, "\n"))
-	}
-	if coded.hint != "" {
-		fmt.Fprintf(os.Stderr, "tunrec: hint: %s\n", harmless(coded.hint))
-	}
+	console.Insist(all)
 }
 
 // harmless writes what is not printable as Go does, \x1b: strangers' file names
@@ -67,25 +79,43 @@ func isHarmless(text string) bool {
 
 func notPrintable(r rune) bool { return !strconv.IsPrint(r) }
 
-// ui prints messages about a recording to standard error: standard output is
-// for packets.
+// ui says what a command does, to a person and, with --json, to a program.
 type ui struct {
 	quiet, verbose bool
 	terminal       bool
 	events         eventWriter
-	printName      *os.File // -b printname; nil: nowhere
+	names          *outlet.Outlet // -b printname; nil: nowhere
 
-	mu   sync.Mutex
-	line bool   // the rewritten line is on the screen
-	file string // the current one
+	file atomic.Pointer[string] // the current one; nil: none yet
+
+	harmed   atomic.Uint64 // packets in files that others have removed or changed
+	unplaced atomic.Uint64 // lost packets that no file's statistics have
+
+	readerGone atomic.Bool // of standard output
 }
 
-func newUI(quiet, verbose, json bool) *ui {
-	u := &ui{quiet: quiet, verbose: verbose, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+func newUI(quiet, verbose bool) *ui {
+	return &ui{quiet: quiet, verbose: verbose, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+}
+
+// newLiveUI is for a recording: nothing that is said holds it up.
+func newLiveUI(quiet, verbose, json bool) *ui {
+	u := newUI(quiet, verbose)
+	console.Start()
 	if json {
-		u.events.w = os.Stdout
+		u.events.out = newEventOutlet(os.Stdout)
 	}
 	return u
+}
+
+// flush waits for the readers of events and names, see outletStall; main waits for
+// that of the console.
+func (u *ui) flush() {
+	var all sync.WaitGroup
+	for _, o := range []*outlet.Outlet{u.events.out, u.names} {
+		all.Go(func() { o.Flush(outletStall, outletLimit) })
+	}
+	all.Wait()
 }
 
 // say prints one message, unless nothing but errors is wanted.
@@ -95,26 +125,14 @@ func (u *ui) say(format string, args ...any) {
 	}
 }
 
-func (u *ui) print(format string, args ...any) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
-	fmt.Fprintf(os.Stderr, "tunrec: %s\n", harmless(fmt.Sprintf(format, args...)))
+func (u *ui) print(format string, args ...any) { console.Send(line(format, args...)) }
+
+func line(format string, args ...any) string {
+	return "tunrec: " + harmless(fmt.Sprintf(format, args...)) + "\n"
 }
 
 // clearLine takes the rewritten line away.
-func (u *ui) clearLine() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
-}
-
-func (u *ui) clear() {
-	if u.line {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-		u.line = false
-	}
-}
+func (u *ui) clearLine() { console.Status("") }
 
 // started says what is recorded where, and how to see a packet.
 func (u *ui) started(o options, src *source, name string) {
@@ -176,9 +194,7 @@ func (u *ui) event(event any) {
 	u.events.sink(event)
 	switch e := event.(type) {
 	case recorder.FileOpened:
-		u.mu.Lock()
-		u.file = e.Name
-		u.mu.Unlock()
+		u.file.Store(&e.Name)
 		if u.verbose {
 			u.say("%s: opened", e.Name)
 		}
@@ -186,8 +202,8 @@ func (u *ui) event(event any) {
 		if u.verbose {
 			u.say("%s: closed (%s), %s, %s on disk", e.Name, e.Reason, packets(e.Packets), humanize.IBytes(e.Bytes))
 		}
-		if e.Err == nil && u.printName != nil {
-			fmt.Fprintln(u.printName, e.Name)
+		if e.Err == nil {
+			u.names.Send(e.Name + "\n")
 		}
 	case recorder.FileRemoved:
 		if u.verbose {
@@ -200,10 +216,30 @@ func (u *ui) event(event any) {
 			u.say("hook for %s: %v%s", e.Name, e.Err, lastLine(e.LastLine))
 		}
 	case recorder.Trouble:
-		u.say("%v: the recording goes on in memory, and writing is tried again", e.Err)
+		u.say("%v: %s", e.Err, meanwhile[e.Doing])
 	case recorder.Recovered:
-		u.say("writing goes on")
+		u.say("%s", recovered[e.Doing])
+	case recorder.FileHarmed:
+		u.harmed.Add(e.Packets)
+		u.say("%v: it held %s", e.Err, packets(e.Packets))
+	case recorder.Unplaced:
+		u.unplaced.Add(e.Packets)
 	}
+}
+
+// meanwhile is what is done while something fails, recovered what is said afterwards.
+var meanwhile = map[recorder.Doing]string{
+	recorder.DoingWrite:  "the recording goes on in memory, and writing is tried again every second",
+	recorder.DoingSync:   "what was written may not survive a crash of the machine; it is synced again later",
+	recorder.DoingEnd:    "the file is readable; its index is written when that is possible",
+	recorder.DoingRetain: "old files stay; removing them is tried again with the next file",
+}
+
+var recovered = map[recorder.Doing]string{
+	recorder.DoingWrite:  "writing goes on: what was in memory is written",
+	recorder.DoingSync:   "syncing works again",
+	recorder.DoingEnd:    "all files have their index",
+	recorder.DoingRetain: "removing old files works again",
 }
 
 // lastLine is what a hook printed last, behind its error.
@@ -214,98 +250,85 @@ func lastLine(s string) string {
 	return ": " + s
 }
 
-// openPrintName opens what -b printname says. It is left to the end of the process
-// to close it.
-func (u *ui) openPrintName(to string, owner rotate.Owner) (err error) {
-	switch to {
-	case "":
-	case "stdout":
-		u.printName = os.Stdout
-	case "stderr":
-		u.printName = os.Stderr
-	default:
-		if u.printName, err = openNames(to, owner); err != nil {
-			return fmt.Errorf("-b printname: %w", err)
-		}
-	}
-	return nil
-}
-
-// openNames opens a file or FIFO for appending; a new file is the owner's. This is
-// done as root, perhaps in a directory of others: no link leads elsewhere.
-func openNames(name string, owner rotate.Owner) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	isNew := err == nil
-	if errors.Is(err, fs.ErrExist) {
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW, 0)
-	}
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // the latter on FreeBSD
-		return nil, fmt.Errorf("%s is a symbolic link, which is not followed", name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeNamedPipe:
-		err = fmt.Errorf("%s is neither a regular file nor a FIFO", name)
-	case isNew && owner.Set:
-		err = f.Chown(owner.UID, owner.GID)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // counts prints counts while the recording goes on (SIGUSR1, SIGINFO).
 func (u *ui) counts(s recorder.Stats) {
 	u.events.counts("counts", s)
-	u.print("%s received, %s recorded, %s dropped", packets(s.Received), count(s.Recorded), count(s.Lost()))
+	u.print("%s dropped, %s received, %s recorded, %s in memory", packets(s.Lost()), count(s.Received), count(s.Recorded), count(s.InMemory))
 }
 
-// watch rewrites one line a second on a terminal, until the function that it
-// returns is called.
-func (u *ui) watch(rec *recorder.Recorder, name string) (stop func()) {
-	if u.quiet || !u.terminal {
-		return func() {}
-	}
+// watch shows how the recording goes until the function that it returns is called: on
+// a terminal in one line that is rewritten every second. It says how a stop goes that
+// takes long, on others too.
+func (u *ui) watch(stopping context.Context, rec *recorder.Recorder, name string) (end func()) {
 	done := make(chan struct{})
-	var ended sync.WaitGroup
-	ended.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		before := rec.Stats()
-		current := func() string {
-			u.mu.Lock()
-			defer u.mu.Unlock()
-			return cmp.Or(u.file, name)
-		}
-		for {
-			select {
-			case <-tick.C:
-				now := rec.Stats()
-				u.rewrite(statusLine(now, now.Received-before.Received, current()))
-				before = now
-			case <-done:
-				return
-			}
-		}
-	})
+	var all sync.WaitGroup
+	all.Go(func() { u.watchStop(stopping, rec, done) })
+	if !u.quiet && u.terminal {
+		all.Go(func() { u.rewriteStatus(stopping, rec, name, done) })
+	}
 	return func() {
 		close(done)
-		ended.Wait()
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.clear()
+		all.Wait()
+		u.clearLine()
 	}
 }
 
-// statusLine is the rewritten line: packets, rate, bytes, losses, file.
+// A stop that takes longer than stopPatience is told of, and again every stopEvery.
+const (
+	stopPatience = time.Second
+	stopEvery    = 10 * time.Second
+)
+
+// watchStop says what a stop has still to write, where that takes long.
+func (u *ui) watchStop(stopping context.Context, rec *recorder.Recorder, done <-chan struct{}) {
+	select {
+	case <-stopping.Done():
+	case <-done:
+		return
+	}
+	for wait := stopPatience; ; wait = stopEvery {
+		select {
+		case <-time.After(wait):
+		case <-done:
+			return
+		}
+		s := rec.Stats()
+		u.events.counts("stopping", s)
+		if s.InMemory > 0 {
+			u.say("stopping: %s still to be written; a second signal ends it at once", packets(s.InMemory))
+		} else {
+			u.say("stopping: all packets are written, the end of the file, or a hook, is awaited; a second signal ends it at once")
+		}
+	}
+}
+
+func (u *ui) rewriteStatus(stopping context.Context, rec *recorder.Recorder, name string, done <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for before := rec.Stats(); ; {
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		}
+		now, file := rec.Stats(), name
+		if f := u.file.Load(); f != nil {
+			file = *f
+		}
+		text := statusLine(now, now.Received-before.Received, file)
+		if stopping.Err() != nil {
+			text = "stopping  " + text
+		}
+		u.rewrite(text)
+		before = now
+	}
+}
+
+// statusLine is the rewritten line: losses first, for narrow terminals, then packets,
+// rate, bytes, what is not written yet, file.
 func statusLine(s recorder.Stats, perSecond uint64, name string) string {
-	return fmt.Sprintf("%s packets  %s/s  %s → %s  %s dropped  %s", count(s.Received), count(perSecond),
-		humanize.IBytes(s.OriginalBytes), humanize.IBytes(s.StoredBytes), count(s.Lost()), name)
+	return fmt.Sprintf("%s dropped  %s packets  %s/s  %s → %s  %s in memory  %s", count(s.Lost()), count(s.Received),
+		count(perSecond), humanize.IBytes(s.OriginalBytes), humanize.IBytes(s.StoredBytes), count(s.InMemory), name)
 }
 
 func (u *ui) rewrite(text string) {
@@ -315,21 +338,28 @@ func (u *ui) rewrite(text string) {
 			text = string(r[:width-1])
 		}
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	fmt.Fprint(os.Stderr, "\r\x1b[K"+text)
-	u.line = true
+	console.Status(text)
 }
 
-// aborted says that a second signal has ended the recording.
-func (u *ui) aborted(s os.Signal) {
-	u.say("%v again: ended at once; the file has what was flushed, but no index", s)
+// inexact says why the kernel's count of drops is a lower bound from now on.
+func (u *ui) inexact(device, why string) {
+	u.events.print("drops_inexact", fields{"interface": device, "reason": why})
+	u.say("device %s: %s, so the kernel may have lost packets that it does not count: it has dropped at least as many as the counts say", device, why)
+}
+
+// abort says that a second signal has ended the recording, and ends the process.
+func (u *ui) abort(s os.Signal) {
+	if !u.quiet {
+		console.Insist(line("%v again: ended at once; the file has what was flushed, but no index", s))
+	}
+	console.Flush(outletStall, outletStall)
+	os.Exit(exitFailed) // no defer may wait for what hangs
 }
 
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
 func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
-	u.events.counts("stopped", s)
+	u.events.stopped(s, src.afterStop())
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "
@@ -341,11 +371,29 @@ func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Dura
 		fmt.Sprintf("%s%s dropped by the kernel, %s for want of memory, %s by write errors",
 			atLeast, count(s.DroppedByQueue), count(s.DroppedNoSlab), count(s.DroppedByWrite)),
 	}
-	if s.AfterLimit > 0 {
+	switch {
+	case u.readerGone.Load():
+		lines = append(lines, "stopped because the reader of standard output has gone; "+packets(s.AfterLimit)+" not delivered")
+	case s.AfterLimit > 0:
 		lines = append(lines, packets(s.AfterLimit)+" read after the limit was reached")
+	}
+	if n := src.afterStop(); n > 0 {
+		lines = append(lines, packets(n)+" came after the stop, before the device was gone")
 	}
 	if skipped := src.skipped(); skipped != "" {
 		lines = append(lines, skipped)
+	}
+	if n := u.harmed.Load(); n > 0 {
+		lines = append(lines, packets(n)+" recorded in files that somebody else removed or changed")
+	}
+	if n := u.unplaced.Load(); n > 0 {
+		lines = append(lines, "no file has "+packets(n)+" of the losses in its statistics")
+	}
+	if n := console.Lost() + u.events.out.Lost(); n > 0 {
+		lines = append(lines, numbered(n, "message was", "messages were")+" not shown")
+	}
+	if n := u.lostNames(); n > 0 {
+		lines = append(lines, numbered(n, "file name was", "file names were")+" not printed: nobody read them")
 	}
 	if u.verbose {
 		var parts []string
@@ -358,13 +406,15 @@ func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Dura
 			lines = append(lines, "chunks: "+strings.Join(parts, ", "))
 		}
 	}
-	if u.terminal || u.verbose {
-		for _, line := range lines {
-			u.say("%s", line)
-		}
+	if u.quiet {
 		return
 	}
-	u.say("%s", strings.Join(lines, "; "))
+	if !u.terminal && !u.verbose {
+		lines = []string{strings.Join(lines, "; ")}
+	}
+	for _, text := range lines {
+		console.Insist(line("%s", text))
+	}
 }
 
 // methodName is the name of a capfile.Method in Stats.Chunks.
@@ -372,10 +422,15 @@ func methodName(i int) string { return capfile.Method(i).String() }
 
 // packets writes a number of packets.
 func packets(n uint64) string {
+	return plural(n, "packet")
+}
+
+// numbered writes a number and the words for one, or for many.
+func numbered(n uint64, one, many string) string {
 	if n == 1 {
-		return "1 packet"
+		return "1 " + one
 	}
-	return count(n) + " packets"
+	return count(n) + " " + many
 }
 
 // count writes a number with separators: 1,234,567.

@@ -42,7 +42,7 @@ func verify(c *cli.Context) error {
 		return usageError(errors.New("no file to verify"), "tunrec verify FILE")
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
-	ui := newUI(c.Bool("q"), false, false)
+	ui := newUI(c.Bool("q"), false)
 	files, errs := findFiles(names)
 	out, verified := leftOut{ui: ui}, 0
 	for _, f := range files {
@@ -186,12 +186,7 @@ func printWhole(ui *ui, format string, args ...any) {
 }
 
 // plural writes a number of things.
-func plural(n uint64, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return count(n) + " " + thing + "s"
-}
+func plural(n uint64, thing string) string { return numbered(n, thing, thing+"s") }
 
 // problemList prints the first problems of a file as they are found. A file can
 // have any number of them.

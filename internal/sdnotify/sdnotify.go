@@ -101,6 +101,9 @@ func (n *Notifier) Watch(ctx context.Context, state func() (status string, alive
 // statusLine keeps a status from being taken for more lines.
 func statusLine(s string) string { return "STATUS=" + strings.ReplaceAll(s, "\n", " ") }
 
+// sendLimit bounds the wait for a manager that does not read.
+const sendLimit = time.Second
+
 // send connects anew for every message: over months the manager may come to
 // listen on another socket of the same name.
 func (n *Notifier) send(lines ...string) error {
@@ -109,6 +112,7 @@ func (n *Notifier) send(lines ...string) error {
 	}
 	conn, err := net.DialUnix("unixgram", nil, n.socket)
 	if err == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(sendLimit)) // fails only of a closed one
 		_, err = conn.Write([]byte(strings.Join(lines, "\n")))
 		err = errors.Join(err, conn.Close())
 	}

@@ -94,7 +94,7 @@ func newRecorder(ctx context.Context, device *tun.Device, name string, packets u
 		Source: device, Sink: sink,
 		Form: capfile.Zstd, Method: capfile.Fastest,
 		Count:    packets,
-		Buffered: device.Buffered(), DrainMax: device.HoldsPackets(), Settle: device.Settle,
+		Buffered: device.Buffered(), DrainMax: device.HoldsPackets(), Settle: device.Settle, Shut: device.Shut,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Discard())

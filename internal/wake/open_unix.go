@@ -1,4 +1,6 @@
-package tun
+//go:build unix && !linux
+
+package wake
 
 import (
 	"os"
@@ -7,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newStop makes the stop descriptor: on macOS the two ends of a pipe.
-func newStop() (r, w int, err error) {
+// open makes the two ends of a pipe.
+func open() (r, w int, err error) {
 	syscall.ForkLock.RLock() // pipe(2) cannot make them close-on-exec at once
 	defer syscall.ForkLock.RUnlock()
 	var p [2]int
