@@ -10,10 +10,21 @@ VULN      = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export CGO_ENABLED = 0
 
-.PHONY: build test quick long race cross lint vuln bench tools
+.PHONY: build reproduce test quick long race cross lint vuln bench tools
 
+# The same source gives the same bytes, wherever it is built. On macOS that is a
+# position-independent executable. On Linux Go makes one without cgo, too, but only one
+# that the system's C library has to load (ld-linux.so): it would not be static any more.
 build:
-	$(GO) build -o tunrec ./cmd/tunrec
+	$(GO) build -trimpath -o tunrec ./cmd/tunrec
+
+# Builds twice, in two folders and without the results of earlier builds, and compares.
+reproduce:
+	set -e; d=$$(mktemp -d); trap 'chmod -R u+w "$$d"; rm -rf "$$d"' EXIT; \
+	mkdir "$$d/elsewhere"; git ls-files -z | tar -c --null -T - | tar -x -C "$$d/elsewhere"; \
+	$(GO) build -trimpath -buildvcs=false -o "$$d/a" ./cmd/tunrec; \
+	cd "$$d/elsewhere"; GOCACHE="$$d/cache" $(GO) build -trimpath -buildvcs=false -o "$$d/b" ./cmd/tunrec; \
+	cmp "$$d/a" "$$d/b"; echo "both builds: $$(sha256sum <"$$d/a")"
 
 tools:
 	scripts/install-tools $(TOOLS)
@@ -73,19 +84,20 @@ bench:
 	scripts/install-tools $(PEERS)
 	$(GO) run ./bench -bisect -out docs/benchmarks.md -summary README.md -svg docs/benchmarks.svg
 
-# The fault matrix, a module of its own. torture-short is the part of test, torture
-# all of it, by which docs/RELIABILITY.md is written: about an hour, as root.
+# The fault matrix, a module of its own: torture-short is what test runs of it, torture
+# all, about half an hour, by which docs/RELIABILITY.md is written. Both build what
+# they try themselves, which go's cache of results does not see: hence -count 1.
 TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mkfs.ext4 mkfs.xfs
 
 .PHONY: torture torture-short
 
 torture-short:
 	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
-	cd torture && $(GO) test -vet=off -timeout 10m ./...
+	cd torture && $(GO) test -vet=off -count 1 -timeout 10m ./...
 
 torture:
 	scripts/install-tools $(TORTURE_TOOLS)
-	cd torture && $(GO) test -long -timeout 0
+	cd torture && $(GO) test -count 1 -long -timeout 0
 
 # Boots kernels in QEMU, without KVM: two to five minutes each. docs/kernels.md has what
 # came of it.

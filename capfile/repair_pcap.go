@@ -1,11 +1,11 @@
 package capfile
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/tunrec/tunrec/pcapng"
 )
@@ -19,10 +19,10 @@ import (
 // Nothing marks a record of pcap, and nothing guards its bytes: it is believed
 // where others follow it. Behind damage the next one is taken that makes
 // sense, was captured about when the last one was, and has another one behind
-// it. It takes 2 MiB of memory.
+// it. It takes 3 MiB of memory.
 func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOptions) (Repaired, error) {
-	p := &records{in: bufio.NewReaderSize(stream, recordsBuffer)}
-	head, err := p.in.Peek(pcapHeaderLen)
+	p := &records{in: newLookahead(stream, 2*recordsAhead)}
+	head, err := p.in.peek(pcapHeaderLen)
 	if err != nil && err != io.EOF {
 		return Repaired{}, err
 	}
@@ -37,9 +37,7 @@ func RepairPcap(stream io.Reader, create func() (io.Writer, error), o RepairOpti
 		if _, err := out.Write(section); err != nil {
 			return err
 		}
-		if err := p.skip(pcapHeaderLen); err != nil {
-			return err
-		}
+		p.skip(pcapHeaderLen)
 		return p.copyTo(out, r)
 	})
 }
@@ -64,13 +62,13 @@ const nearSeconds = 30 * 24 * 3600
 // if it was not captured near the last one: the clock may have been set.
 const farFollowers = 3
 
-// recordsBuffer holds a record that may be damaged, and all those that have to
+// recordsAhead holds a record that may be damaged, and all those that have to
 // prove one of its bytes to be the next one.
-const recordsBuffer = (2 + farFollowers) * (pcapRecordLen + maxPacketLen)
+const recordsAhead = (2 + farFollowers) * (pcapRecordLen + maxPacketLen)
 
 // records reads the records of a pcap stream.
 type records struct {
-	in      *bufio.Reader
+	in      *lookahead
 	at      int64
 	order   binary.ByteOrder
 	units   uint32 // of a fraction in a second
@@ -132,7 +130,7 @@ func (p *records) copyTo(out io.Writer, r *losses) error {
 			r.lose(gap)
 			continue
 		}
-		b, err := p.in.Peek(record.len())
+		b, err := p.in.peek(record.len())
 		if err != nil {
 			return err
 		}
@@ -145,20 +143,14 @@ func (p *records) copyTo(out io.Writer, r *losses) error {
 			return err
 		}
 		r.Packets++
-		if err := p.skip(len(b)); err != nil {
-			return err
-		}
+		p.skip(len(b))
 		if r.o.Progress != nil {
 			r.o.Progress(p.at)
 		}
 	}
 }
 
-func (p *records) skip(n int) error {
-	n, err := p.in.Discard(n)
-	p.at += int64(n)
-	return err
-}
+func (p *records) skip(n int) { p.at += int64(p.in.skip(n)) }
 
 // next returns the record that comes next, or a problem: what speaks against
 // it. io.EOF is the end, other errors are of reading.
@@ -204,7 +196,7 @@ func (p *records) next() (r pcapRecord, problem string, err error) {
 // how many bytes are left there, up to all of its header; less than 0: the end
 // comes before.
 func (p *records) peek(off int) (r pcapRecord, left int, err error) {
-	b, err := p.in.Peek(off + pcapRecordLen)
+	b, err := p.in.peek(off + pcapRecordLen)
 	if err != nil && err != io.EOF {
 		return r, 0, err
 	}
@@ -264,11 +256,12 @@ func (p *records) resync() error {
 	const step = 64 << 10
 	for {
 		n := p.search(step)
-		err := p.skip(cmp.Or(n, step))
+		p.skip(cmp.Or(n, step))
+		left, err := p.in.peek(1)
 		if err == io.EOF {
-			return nil
+			err = nil
 		}
-		if err != nil || n > 0 {
+		if err != nil || n > 0 || len(left) == 0 {
 			return err
 		}
 	}
@@ -278,11 +271,31 @@ func (p *records) resync() error {
 // believed, from 1 on; 0: there is none up to the byte to.
 func (p *records) search(to int) int {
 	for off := 1; off <= to; off++ {
+		ahead, _ := p.in.peek(to + pcapRecordLen) // again: believe has looked, too
+		if off = p.candidate(ahead, off); off > to || off > len(ahead)-pcapRecordLen {
+			return 0
+		}
 		if p.believe(off) {
 			return off
 		}
 	}
 	return 0
+}
+
+// candidate returns where, from off on, a record may begin that is plausible, by its
+// captured length; where none does, the first place at which too few bytes are there.
+func (p *records) candidate(ahead []byte, off int) int {
+	swapped := p.order == binary.ByteOrder(binary.BigEndian)
+	for ; off <= len(ahead)-pcapRecordLen; off++ {
+		captured := binary.LittleEndian.Uint32(ahead[off+8:])
+		if swapped {
+			captured = bits.ReverseBytes32(captured)
+		}
+		if captured > 0 && captured <= maxPacketLen {
+			break
+		}
+	}
+	return off
 }
 
 // believe tells whether a record stands there that has others behind it, or

@@ -20,10 +20,10 @@ import (
 //
 // Only the lengths and numbers of blocks tell whether they are right: where a
 // packet's bytes have changed, nobody knows. Behind damage the next block is
-// taken that makes sense and has another one behind it. It takes 1 MiB of
-// memory, and 17 MiB more where a block is longer than that.
+// taken that makes sense and has another one behind it. It takes 2 MiB of
+// memory, and 32 MiB more where a block says that it is longer than half of that.
 func RepairPcapng(stream io.Reader, create func() (io.Writer, error), o RepairOptions) (Repaired, error) {
-	b := &blocks{in: bufio.NewReaderSize(stream, 1<<20)}
+	b := &blocks{in: newLookahead(stream, 2<<20)}
 	block, err := b.peek(pcapng.MaxBlockLength)
 	if err != nil && err != io.EOF && !errors.Is(err, errNoBlock) {
 		return Repaired{}, err
@@ -54,7 +54,7 @@ var errNoBlock = errors.New("no block")
 
 // blocks reads the blocks of a pcapng stream.
 type blocks struct {
-	in         *bufio.Reader
+	in         *lookahead
 	at         int64
 	order      binary.ByteOrder
 	interfaces uint32 // that the section has described
@@ -77,15 +77,14 @@ func (b *blocks) copyTo(out io.Writer, r *losses) error {
 			}
 			gap.End = b.at
 			r.lose(gap)
+			r.report(0)
 			continue
 		}
 		b.taken(block, r)
 		if _, err := out.Write(block); err != nil {
 			return err
 		}
-		if err := b.skip(len(block)); err != nil {
-			return err
-		}
+		b.skip(len(block))
 		if r.o.Progress != nil {
 			r.o.Progress(b.at)
 		}
@@ -110,40 +109,90 @@ func (b *blocks) taken(block []byte, r *losses) {
 	}
 }
 
-func (b *blocks) skip(n int) error {
-	n, err := b.in.Discard(n)
-	b.at += int64(n)
-	return err
-}
+func (b *blocks) skip(n int) { b.at += int64(b.in.skip(n)) }
 
 func (b *blocks) kind(block []byte) uint32 { return b.order.Uint32(block) }
 
+const (
+	shortestBlock = 12
+	// Longer ones are not looked for behind damage: every place may claim to be one.
+	longestSearched = 512 << 10
+	// Of those that are looked for, all but the section header have small numbers.
+	highestSearched = pcapng.BlockEnhancedPacket
+)
+
 // resync goes on to the next block that makes sense, or to the end.
 func (b *blocks) resync() error {
-	// Longer ones are not looked for: every place may claim to be one.
-	const longest = 512 << 10
-	for {
-		if err := b.skip(1); err != nil {
-			return nil // the end
+	const searched = 64 << 10 // at a time
+	for b.skip(1); ; {
+		ahead, err := b.in.peek(searched)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if len(ahead) < shortestBlock {
+			b.skip(len(ahead))
+			return nil
+		}
+		n := b.candidate(ahead)
+		if b.skip(n); n > len(ahead)-shortestBlock {
+			continue // there is none in them
+		}
+		if !b.closes() {
+			b.skip(1)
+			continue
 		}
 		order := b.order
-		block, err := b.peek(longest)
+		block, err := b.peek(longestSearched)
 		if err == nil && b.known(block) && b.followed(len(block)) {
 			return nil
 		}
 		b.order = order
 		if err != nil && !errors.Is(err, errNoBlock) {
-			if err == io.EOF {
-				return nil
-			}
 			return err
 		}
+		b.skip(1)
 	}
 }
 
+// candidate returns how many bytes from here a block may begin that resync would
+// believe, by its first eight bytes; where none does, the first place at which too few
+// bytes are there to tell. Every byte of a damaged file comes through here.
+func (b *blocks) candidate(ahead []byte) int {
+	swapped := b.order == binary.ByteOrder(binary.BigEndian)
+	last := len(ahead) - shortestBlock
+	for i := 0; i <= last; i++ {
+		kind := binary.LittleEndian.Uint32(ahead[i:])
+		if swapped {
+			kind = bits.ReverseBytes32(kind)
+		}
+		if kind-1 > highestSearched-1 && kind != pcapng.BlockSectionHeader || !believable(kind) {
+			continue
+		}
+		length := b.order.Uint32(ahead[i+4:])
+		if kind == pcapng.BlockSectionHeader || length >= shortestBlock && length <= longestSearched && length%4 == 0 {
+			return i
+		}
+	}
+	return last + 1
+}
+
+// closes reports whether the length of the block that comes next stands at its end,
+// too. A section header has its own byte order: of that it is not known yet.
+func (b *blocks) closes() bool {
+	head, _ := b.in.peek(8)
+	if len(head) < 8 || b.kind(head) == pcapng.BlockSectionHeader {
+		return len(head) == 8
+	}
+	length := b.order.Uint32(head[4:])
+	block, err := b.in.peek(int(length))
+	return err == nil && b.order.Uint32(block[length-4:]) == length
+}
+
 // known tells whether a block is of a kind that is worth believing.
-func (b *blocks) known(block []byte) bool {
-	switch b.kind(block) {
+func (b *blocks) known(block []byte) bool { return believable(b.kind(block)) }
+
+func believable(kind uint32) bool {
+	switch kind {
 	case pcapng.BlockSectionHeader, pcapng.BlockInterfaceDescription, pcapng.BlockEnhancedPacket,
 		pcapng.BlockInterfaceStatistics, pcapng.BlockNameResolution:
 		return true
@@ -151,10 +200,10 @@ func (b *blocks) known(block []byte) bool {
 	return false
 }
 
-// followed tells whether the next n bytes have another block's begin behind
+// followed tells whether the next n bytes have another block's start behind
 // them, or the end.
 func (b *blocks) followed(n int) bool {
-	next, _ := b.in.Peek(n + 8)
+	next, _ := b.in.peek(n + 8)
 	if len(next) < n+8 {
 		return len(next) == n
 	}
@@ -174,8 +223,7 @@ func (b *blocks) peek(longest uint32) ([]byte, error) {
 }
 
 func (b *blocks) read(longest uint32) ([]byte, error) {
-	const shortest = 12
-	head, err := b.in.Peek(shortest)
+	head, err := b.in.peek(shortestBlock)
 	if len(head) == 0 && err == io.EOF {
 		return nil, io.EOF
 	}
@@ -189,13 +237,10 @@ func (b *blocks) read(longest uint32) ([]byte, error) {
 		return nil, err
 	}
 	length := b.order.Uint32(head[4:])
-	if length < shortest || length > longest || length%4 != 0 {
+	if length < shortestBlock || length > longest || length%4 != 0 {
 		return nil, fmt.Errorf("%w of %d bytes can be", errNoBlock, length)
 	}
-	if int(length) > b.in.Size() {
-		b.in = bufio.NewReaderSize(b.in, pcapng.MaxBlockLength+1<<20)
-	}
-	block, err := b.in.Peek(int(length))
+	block, err := b.in.peek(int(length))
 	if err == io.EOF {
 		return nil, fmt.Errorf("%w: cut off, %d of %d bytes are there", errNoBlock, len(block), length)
 	}
@@ -273,10 +318,17 @@ func (b *blocks) checkPacket(id, captured uint32, room int) error {
 	return nil
 }
 
+// mostOptions is more than any interface has: where every place claims to be one, they
+// are counted at every place.
+const mostOptions = 1000
+
 // checkOptions refuses options that go beyond the end of their block.
 func (b *blocks) checkOptions(o []byte) error {
 	const end = 0
-	for len(o) >= 4 && b.order.Uint16(o) != end {
+	for n := 0; len(o) >= 4 && b.order.Uint16(o) != end; n++ {
+		if n == mostOptions {
+			return fmt.Errorf("%w: it has more than %d options", errNoBlock, mostOptions)
+		}
 		padded := (int(b.order.Uint16(o[2:])) + 3) &^ 3
 		if padded > len(o)-4 {
 			return fmt.Errorf("%w: an option goes beyond its end", errNoBlock)

@@ -34,10 +34,10 @@ func (e *SyntaxError) Error() string {
 }
 
 // Caret returns two lines: the expression, and below it a mark under the part
-// that is wrong. Control characters are shown as spaces.
+// that is wrong. What is not printable is shown as spaces.
 func (e *SyntaxError) Caret() string {
 	shown := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !strconv.IsPrint(r) {
 			return ' '
 		}
 		return r

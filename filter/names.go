@@ -32,7 +32,16 @@ var systemNames = sync.OnceValue(func() *names {
 	return parseNames(readOr("/etc/services", builtinServices), readOr("/etc/protocols", builtinProtocols))
 })
 
+// maxNamesFile is many times what any system has: these are read as root.
+const maxNamesFile = 8 << 20
+
+// readOr reads a file of names. One that is none, or too long to be one, is as good as
+// none: a FIFO would never end.
 func readOr(path, fallback string) string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxNamesFile {
+		return fallback
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fallback

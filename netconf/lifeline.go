@@ -32,14 +32,26 @@ func Lifelines() []Lifeline {
 // one of systemd-resolved(8), those that are asked in the end.
 func nameServers() (all []netip.Addr) {
 	for _, name := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
-		b, _ := os.ReadFile(name) // a machine may have none
-		for _, ip := range parseResolvConf(string(b)) {
+		for _, ip := range parseResolvConf(readResolvConf(name)) {
 			if !ip.IsLoopback() && !slices.Contains(all, ip) {
 				all = append(all, ip)
 			}
 		}
 	}
 	return all
+}
+
+// maxResolvConf is many times what any machine has: it is read as root.
+const maxResolvConf = 1 << 20
+
+// readResolvConf returns nothing for what is no file: a machine may have none.
+func readResolvConf(name string) string {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxResolvConf {
+		return ""
+	}
+	b, _ := os.ReadFile(name)
+	return string(b)
 }
 
 func parseResolvConf(text string) (all []netip.Addr) {

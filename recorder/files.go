@@ -46,7 +46,7 @@ type FilesConfig struct {
 
 	Stop rotate.Stop // FileBytes and Files; the other limits are the reader's
 	Sync SyncPolicy
-	Hook *rotate.Hook // nil: none
+	Hook Hook // nil: none
 
 	// GiveUp is done when a series should no longer try to write what cannot
 	// be written; nil: it never is.
@@ -54,6 +54,11 @@ type FilesConfig struct {
 	// Event is told what happens (see event.go), from several goroutines; nil: nobody
 	// is. It must not block: the writer waits for it.
 	Event func(any)
+}
+
+// Hook is run on complete files: a rotate.Hook, or another process that runs one.
+type Hook interface {
+	Run(ctx context.Context, file string) rotate.HookResult
 }
 
 // FileSink is a Sink that writes a file or a series of them.

@@ -139,3 +139,8 @@ func put(t testing.TB, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// plainFiles is a file system that knows no files without a name.
+type plainFiles struct{ filesystem }
+
+func (plainFiles) unnamed() (*os.File, error) { return nil, errUnnamed }

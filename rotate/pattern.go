@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // directives are those of strftime(3) that have the same number of digits
@@ -43,6 +44,9 @@ type pattern struct {
 }
 
 func parsePattern(text, suffix string) (*pattern, error) {
+	if !utf8.ValidString(text + suffix) { // it becomes a regular expression
+		return nil, fmt.Errorf("pattern %q: has to be UTF-8", text)
+	}
 	tokens, err := parseTokens(text)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,10 @@ type Config struct {
 	// touched. A policy that removes files needs it.
 	Inspect func(f *os.File) (Info, error)
 
+	// Helper makes the files, with their owner, in a directory that this process
+	// cannot write in. nil: this process does. Linux.
+	Helper *Helper
+
 	// LetBe is told once of each file or folder that has a name of the series and
 	// counts for nothing, and why: it is not the series' own, or this process may not
 	// look into it or remove it. After toldMost of them the directory stands for the
@@ -94,7 +98,11 @@ type numbering struct {
 // the policy one name. ErrCannotHold: the policy can never hold there.
 func OpenSeries(c Config) (*Series, error) {
 	dir, _ := splitName(c.Name)
-	return openSeries(c, func() (filesystem, error) { return openDirectory(dir) })
+	if c.Helper == nil {
+		return openSeries(c, func() (filesystem, error) { return openDirectory(dir) })
+	}
+	c.Owner = Owner{} // the helper's
+	return openSeries(c, func() (filesystem, error) { return openRemote(c.Helper, dir) })
 }
 
 func openSeries(c Config, openDir func() (filesystem, error)) (*Series, error) {

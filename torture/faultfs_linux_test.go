@@ -50,11 +50,13 @@ type faultFS struct {
 	durable *durable // nil: nobody pulls the plug
 }
 
-// set has a fault happen from now on.
-func (f *faultFS) set(o op, what fault) {
+// set has a fault happen from now on, and returns how often its operation was asked
+// for before.
+func (f *faultFS) set(o op, what fault) (asked int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults[o] = what
+	return f.asked[o]
 }
 
 // heal ends all faults.

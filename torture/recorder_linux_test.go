@@ -3,6 +3,7 @@ package torture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -114,10 +115,21 @@ func (r *recorder) ended() bool {
 	}
 }
 
-// text is what the recorder has said.
+// text is what the recorder has said: of much, the beginning and the end.
 func (r *recorder) text() string {
-	b, _ := os.ReadFile(r.err) // "" where it is no file of the rig
-	return string(b)
+	const most = 64 << 10
+	f, err := os.Open(r.err)
+	if err != nil {
+		return "" // it is no file of the rig
+	}
+	defer f.Close()
+	head, _ := io.ReadAll(io.LimitReader(f, most))
+	if info, err := f.Stat(); err == nil && info.Size() > 2*most {
+		f.Seek(-most, io.SeekEnd)
+		head = append(head, "\n[…]\n"...)
+	}
+	tail, _ := io.ReadAll(f)
+	return string(append(head, tail...))
 }
 
 func (r *recorder) signal(s unix.Signal) {

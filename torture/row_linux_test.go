@@ -128,18 +128,15 @@ func title(name string) string { return strings.TrimPrefix(name, "Test") }
 
 // print writes the matrix as a table of Markdown.
 func (t *results) print(w io.Writer) {
-	slices.SortStableFunc(t.rows, func(a, b *row) int { return strings.Compare(group(a.name), group(b.name)) })
+	slices.SortFunc(t.rows, func(a, b *row) int {
+		return slices.Index(t.names, title(a.name)) - slices.Index(t.names, title(b.name))
+	})
 	fmt.Fprintln(w, "| row | tries | survived | packets sent | told as lost | unexplained | files refused | measured | this row alone, in torture/ |")
 	fmt.Fprintln(w, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |")
 	for _, r := range t.rows {
 		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %s | `go test%s -run '%s'` |\n", title(r.name),
 			r.tries, r.survived, r.sent, r.lost, r.unexplained, r.refused, strings.Join(r.notes, "; "), mode(), pattern(r.name))
 	}
-}
-
-func group(name string) string {
-	g, _, _ := strings.Cut(name, "/")
-	return g
 }
 
 // mode is the flag that the rows were run with.

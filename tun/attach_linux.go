@@ -59,10 +59,10 @@ func attachable(name string, link netlink.Link) (multiQueue bool, err error) {
 	return device.Flags&netlink.TUNTAP_MULTI_QUEUE != 0, nil
 }
 
-// openQueue returns a descriptor of an existing device, close-on-exec and
-// non-blocking.
+// openQueue returns a descriptor of an existing device, close-on-exec, non-blocking and
+// for reading only.
 func openQueue(name string, multiQueue bool) (fd int, err error) {
-	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err = unix.Open("/dev/net/tun", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return -1, explain(&os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}, name)
 	}
@@ -88,11 +88,11 @@ func openQueue(name string, multiQueue bool) (fd int, err error) {
 	case request.Uint16()&unix.IFF_PERSIST == 0: // TUNSETIFF has made a new one
 		err = &problem{fmt.Sprintf("device %s has just been removed", name), os.ErrNotExist}
 	}
+	defer unix.Close(fd)
 	if err != nil {
-		unix.Close(fd)
 		return -1, err
 	}
-	return fd, nil
+	return dupAside(uintptr(fd))
 }
 
 func held(name string) error {

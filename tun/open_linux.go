@@ -200,9 +200,25 @@ func dup(ifce *water.Interface) (fd int, err error) {
 	}
 	fd = -1
 	dupErr := raw.Control(func(old uintptr) {
-		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+		fd, err = dupAside(old)
 	})
 	return fd, errors.Join(dupErr, err)
+}
+
+// dupAside copies a descriptor of the device to a number that nothing else gets later. A
+// filter that keeps the process from writing to the device (seccomp(2)) knows it by its
+// number, and would hold for what has that number once the device is closed.
+func dupAside(fd uintptr) (int, error) {
+	const aside = 1000
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return -1, os.NewSyscallError("getrlimit", err)
+	}
+	copied, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, int(min(limit.Cur-1, aside)))
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	return copied, nil
 }
 
 // closeAbandoned closes what water leaves open when TUNSETIFF fails: any

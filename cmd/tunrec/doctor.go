@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,7 +86,7 @@ func doctor(c *cli.Context) error {
 	}
 	show := printFinding
 	if c.Bool("json") {
-		show = func(w io.Writer, f finding) error { return json.NewEncoder(w).Encode(f) }
+		show = func(w io.Writer, f finding) error { return printJSON(w, f) }
 	}
 	checks := p.checks()
 	bad := 0
@@ -108,9 +107,9 @@ func doctor(c *cli.Context) error {
 }
 
 func printFinding(w io.Writer, f finding) error {
-	_, err := fmt.Fprintf(w, "%-5s  %-11s  %s\n", f.Status, f.Check, f.Text)
+	_, err := fmt.Fprintf(w, "%-5s  %-11s  %s\n", f.Status, f.Check, harmless(f.Text))
 	if f.Mend != "" {
-		_, mendErr := fmt.Fprintf(w, "%-5s  %-11s  → %s\n", "", "", f.Mend)
+		_, mendErr := fmt.Fprintf(w, "%-5s  %-11s  → %s\n", "", "", harmless(f.Mend))
 		err = errors.Join(err, mendErr)
 	}
 	return err

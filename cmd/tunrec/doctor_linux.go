@@ -26,12 +26,20 @@ func (p *patient) privileges() finding {
 	switch {
 	case !has:
 		return wrong(privilegeHint(), "user %d has no CAP_NET_ADMIN", os.Geteuid())
+	case isLent() && openToAll(executable()):
+		return note(capabilityHint(), "user %d has the capabilities of the program file, which everybody may run", os.Geteuid())
 	case os.Geteuid() != 0:
 		return ok("user %d has CAP_NET_ADMIN, and gives it up once the device is made", os.Geteuid())
 	case p.user.UID == 0:
 		return ok("root, who gives up all capabilities once the device is made")
 	}
 	return ok("root, who becomes %s once the device is made", p.user)
+}
+
+// openToAll reports whether all users may run a program.
+func openToAll(program string) bool {
+	info, err := os.Stat(program)
+	return err == nil && info.Mode().Perm()&0o001 != 0
 }
 
 const tunFile = "/dev/net/tun"

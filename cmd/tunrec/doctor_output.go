@@ -56,6 +56,8 @@ func (p *patient) writing(dir string) finding {
 		return ok("%s can make files in %s", p.user, dir)
 	case errors.Is(err, errors.ErrUnsupported):
 		return note("", "%v", err)
+	case helpers && os.Geteuid() == 0 && privilege.CanWrite(privilege.User{}, dir) == nil:
+		return ok("root can make files in %s, and a helper does so for %s", dir, p.user)
 	case p.user.UID == 0:
 		return wrong("choose with --user who can, or another directory with -o", "%v", err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"time"
 
@@ -32,19 +31,19 @@ func (e *eventWriter) print(event string, f fields) {
 
 func eventLine(event string, f fields) string {
 	f["event"], f["time"] = event, time.Now().Format(time.RFC3339Nano)
-	line, err := json.Marshal(f) // keys come out sorted
+	line, err := jsonLine(f) // keys come out sorted
 	if err != nil {
-		line, _ = json.Marshal(fields{"event": "error", "error": err.Error()})
+		line, _ = jsonLine(fields{"event": "error", "error": err.Error()})
 	}
-	return string(line) + "\n"
+	return line
 }
 
-func (e *eventWriter) started(src *source, addrs []string, input, output string) {
-	f := fields{"output": output, "version": version}
+func (e *eventWriter) started(src *source, addrs []string, o options, output string) {
+	f := fields{"output": output, "user": o.identity.name, "version": version}
 	if src.device != nil {
 		f["interface"], f["addresses"], f["ingest"] = src.name, addrs, src.device.IngestName()
 	} else {
-		f["input"] = input
+		f["input"] = o.replay
 	}
 	e.print("started", f)
 }
@@ -89,9 +88,9 @@ func (e *eventWriter) sink(event any) {
 
 func (e *eventWriter) counts(event string, s recorder.Stats) { e.print(event, e.countFields(s)) }
 
-func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64) {
+func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64, readerGone bool) {
 	f := e.countFields(s)
-	f["after_stop"] = afterStop
+	f["after_stop"], f["reader_gone"] = afterStop, readerGone // who had after_limit been for, then
 	e.print("stopped", f)
 }
 

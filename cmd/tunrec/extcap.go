@@ -94,7 +94,7 @@ func extcap(c *cli.Context) error {
 		// What is printed to standard output is what is wrong.
 		_, err := filter.Compile(c.String("extcap-capture-filter"), filter.Options{Direction: filter.DirectionOut})
 		if err != nil {
-			fmt.Println(err)
+			fmt.Println(harmless(err.Error()))
 		}
 	default:
 		printExtcapHelp()
@@ -108,7 +108,7 @@ func extcapCapture(c *cli.Context) error {
 	if c.String("fifo") == "" {
 		return usageError(errors.New("--capture needs --fifo"), "")
 	}
-	pipe, err := openFIFO(c.String("fifo"))
+	pipe, err := openFIFO(c.String("fifo"), fifoPatience)
 	if err != nil {
 		return fmt.Errorf("open Wireshark's pipe: %w", err)
 	}
@@ -133,18 +133,24 @@ func extcapCapture(c *cli.Context) error {
 	return err
 }
 
+// fifoPatience is how long Wireshark may take to open its end.
+const fifoPatience = 10 * time.Second
+
 // openFIFO opens a FIFO for writing, once Wireshark has opened the other end. It gives up
 // where that does not happen or Wireshark, whose child this is, has gone.
-func openFIFO(name string) (*os.File, error) {
-	const patience, interval = 10 * time.Second, 20 * time.Millisecond
+func openFIFO(name string, patience time.Duration) (*os.File, error) {
+	const interval = 20 * time.Millisecond
 	parent := os.Getppid()
 	for start := time.Now(); ; time.Sleep(interval) {
 		f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, syscall.ENXIO) || os.Getppid() != parent || time.Since(start) > patience {
+		if !errors.Is(err, syscall.ENXIO) {
 			return nil, err
+		}
+		if os.Getppid() != parent || time.Since(start) > patience {
+			return nil, fmt.Errorf("nobody has opened %s to read", name)
 		}
 	}
 }
@@ -153,9 +159,17 @@ func openFIFO(name string) (*os.File, error) {
 // device.
 func capabilityHint() string {
 	if runtime.GOOS == "linux" {
-		return "sudo setcap cap_net_admin,cap_bpf=ep " + executable() + " lets everyone who may run it record"
+		return capabilityHintFor(executable())
 	}
 	return "start Wireshark by sudo, or pipe: sudo tunrec -o - | wireshark -k -i -"
+}
+
+// capabilityHintFor is the one command that lets a group record, and nobody else. A
+// change of the owner takes capabilities away: setcap comes last.
+func capabilityHintFor(file string) string {
+	file = shellWord(file)
+	return "sudo groupadd -f tunrec && sudo chown root:tunrec " + file + " && sudo chmod 750 " + file +
+		" && sudo setcap cap_net_admin,cap_bpf=ep " + file + " lets the members of the group tunrec record into devices of their own"
 }
 
 // executable is where the program is, as far as that is known.

@@ -98,6 +98,9 @@ func (o *options) openSeries(src *source, ui *ui) (*openedOutput, error) {
 // newSeries opens a series, unless its limits can never hold.
 func (o *options) newSeries(iface string, ui *ui) (*recorder.FileSink, rotate.Config, error) {
 	config := o.seriesConfig(iface, ui)
+	if err := o.startDirectory(&config); err != nil {
+		return nil, config, err
+	}
 	series, err := rotate.OpenSeries(config)
 	if err != nil {
 		return nil, config, createError(err, config.Name)
@@ -183,7 +186,7 @@ func (o *options) printRemovals(ui *ui) error {
 	}
 	removed, err := f.Series.Retain(time.Now(), 0, true)
 	for _, r := range removed {
-		fmt.Printf("%s\t%d bytes\t%s\n", r.Name, r.Bytes, r.Reason)
+		fmt.Printf("%s\t%d bytes\t%s\n", printable(r.Name), r.Bytes, r.Reason)
 	}
 	ui.say("%d files would be removed", len(removed))
 	return errors.Join(err, sink.Discard())

@@ -124,7 +124,7 @@ func recordFlags() []cli.Flag {
 		&cli.IntFlag{Name: "queue", Category: groupDevice, Value: tun.DefaultQueueLen, Usage: "Linux: `PACKETS` that wait in the kernel before it drops (txqueuelen)"},
 		&cli.BoolFlag{Name: "recvmsg-x", Category: groupDevice, Usage: "macOS 15.6 and later: read packets in batches; not tried on a real Mac yet"},
 
-		&cli.StringFlag{Name: "user", Category: groupPrivileges, Usage: "once device and files are open, become `USER[:GROUP]`, without any privilege (default: --owner, who called sudo, or nobody, whoever can write the files)"},
+		&cli.StringFlag{Name: "user", Category: groupPrivileges, Usage: "once device and files are open, become `USER[:GROUP]`, without any privilege (default: --owner, who called sudo, or nobody, the first who can write the files)"},
 		&cli.BoolFlag{Name: "keep-root", Category: groupPrivileges, Usage: "keep all privileges and access to all files", DisableDefaultText: true},
 		&cli.StringSliceFlag{Name: "hook-dir", Category: groupPrivileges, Usage: "the hook writes in `DIR`, too; repeatable"},
 
@@ -177,10 +177,12 @@ type options struct {
 	recorder recorder.Config
 
 	identity identity
+	helped   helped
 
 	policy rotate.Policy
 	stop   rotate.Stop
 	files  recorder.FilesConfig
+	hook   *rotate.Hook // nil: none
 	dryRun bool
 	json   bool
 	filter string
@@ -289,7 +291,7 @@ func (o *options) parseSeries(c *cli.Context) (err error) {
 			return fmt.Errorf("--hook-timeout %v: has to be more than 0", h.Limit)
 		}
 		h.Output = console
-		o.files.Hook = &h
+		o.hook = &h
 	}
 	o.files.Policy, o.files.Stop, o.files.EmptyFiles = o.policy, o.stop, c.Bool("empty-files")
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -32,7 +31,7 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 	line("File", "%s", printable(d.name))
 	line("State", "%s", d.state)
 	if i.Damage != nil {
-		line("Damage", "%s", i.Damage)
+		line("Damage", "%s", harmless(i.Damage.Error()))
 	}
 	line("Format", "%s", d.format)
 	line("Size", "%s (%s bytes)", humanize.IBytes(uint64(i.Size)), count(uint64(i.Size)))
@@ -180,7 +179,6 @@ type infoLine struct {
 }
 
 func printInfoJSON(w io.Writer, files []described) {
-	e := json.NewEncoder(w)
 	for n := range files {
 		d := &files[n]
 		i, s := &d.info, &d.info.Statistics
@@ -193,7 +191,7 @@ func printInfoJSON(w io.Writer, files []described) {
 		if s.Start != 0 {
 			line.Start, line.Stop = stamp(s.Start), stamp(s.End)
 		}
-		e.Encode(line) // the error of writing is Flush's
+		printJSON(w, line) // the error of writing is Flush's
 	}
 }
 

@@ -92,6 +92,9 @@ func (o *options) openDevice(ui *ui) (d *tun.Device, err error) {
 	o.device.Notice = func(why string) { ui.inexact(d.Name(), why) }
 	err = o.inNamespace(func() error {
 		if _, err := net.InterfaceByName(o.device.Name); err == nil {
+			if isLent() {
+				return errLent(fmt.Errorf("-i %s: it exists already, and is somebody's", o.device.Name))
+			}
 			d, err = o.attachDevice()
 			return err
 		}
@@ -148,6 +151,9 @@ func (o *options) checkNet(ui *ui) error {
 			ui.say("%s, so the device gets %s", skipped, pair)
 		}
 		o.net.Addrs = []netconf.Addr{pair}
+	}
+	if err := o.checkLentNet(); err != nil {
+		return err
 	}
 	err := netconf.Check(o.net, o.lifelines())
 	switch {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -116,9 +115,8 @@ type listLine struct {
 }
 
 func printListJSON(w io.Writer, files []listed) {
-	e := json.NewEncoder(w)
 	for _, f := range files {
-		e.Encode(newListLine(&f)) // strings and numbers; the error of writing is Flush's
+		printJSON(w, newListLine(&f)) // strings and numbers; the error of writing is Flush's
 	}
 }
 

@@ -18,11 +18,18 @@ const (
 	exitLost   = 3 // recorded, but packets were lost after they had been read
 )
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	checkTimeZone()
+	os.Exit(run(os.Args))
+}
 
 func run(args []string) int {
-	defer console.Flush(outletStall, outletLimit)
-	err := newApp().Run(withExtcap(args))
+	isHelper, err := helperMain(args)
+	if !isHelper {
+		closeInherited(args)
+		defer console.Flush(outletStall, outletLimit)
+		err = newApp().Run(withExtcap(args))
+	}
 	if err == nil {
 		return exitOK
 	}

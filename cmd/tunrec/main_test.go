@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		// Under nohup, too, what the tests start has to hear it.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
-	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood})
+	testscript.Main(m, map[string]func(){"tunrec": main, "flood": flood, "tunrec-probe": probed})
 }
 
 // flood sends numbered UDP packets of random bytes to port 9 of an address.

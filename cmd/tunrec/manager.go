@@ -9,15 +9,20 @@ import (
 	"github.com/tunrec/tunrec/recorder"
 )
 
-// tellManager tells the service manager, where there is one (systemd), that
-// the recording has begun, that it is alive, and that it stops. The function
-// that it returns ends that.
-func tellManager(stopping context.Context, rec *recorder.Recorder, status string, ui *ui) (end func()) {
+// findManager finds the service manager, where there is one (systemd). It is called
+// while sockets can still be made.
+func findManager(ui *ui) *sdnotify.Notifier {
 	manager, err := sdnotify.FromEnviron()
-	if err == nil {
-		err = manager.Ready(status)
-	}
 	if err != nil {
+		ui.say("%v", err)
+	}
+	return manager
+}
+
+// tellManager tells the service manager that the recording has begun, that it is
+// alive, and that it stops. The function that it returns ends that.
+func tellManager(manager *sdnotify.Notifier, stopping context.Context, rec *recorder.Recorder, status string, ui *ui) (end func()) {
+	if err := manager.Ready(status); err != nil {
 		ui.say("%v", err)
 	}
 	release := context.AfterFunc(stopping, func() { _ = manager.Stopping() })
@@ -33,5 +38,6 @@ func tellManager(stopping context.Context, rec *recorder.Recorder, status string
 		release()
 		cancel()
 		watch.Wait()
+		_ = manager.Close()
 	}
 }

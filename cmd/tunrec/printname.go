@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/tunrec/tunrec/internal/outlet"
+	"github.com/tunrec/tunrec/internal/privilege"
 	"github.com/tunrec/tunrec/rotate"
 )
 
@@ -80,11 +82,36 @@ func openNames(name string, owner rotate.Owner) (*os.File, error) {
 		err = fmt.Errorf("%s is neither a regular file nor a FIFO", name)
 	case isNew && owner.Set:
 		err = f.Chown(owner.UID, owner.GID)
+	case !isNew:
+		err = notPlanted(name, info, owner)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// notPlanted refuses a file or FIFO that somebody else may have put there, in a
+// directory such as /tmp: one of another user, or another name of some other file.
+func notPlanted(name string, info fs.FileInfo, owner rotate.Owner) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	own := []int{0, os.Geteuid()}
+	if owner.Set {
+		own = append(own, owner.UID)
+	}
+	if caller, ok := privilege.Caller(); ok {
+		own = append(own, caller.UID)
+	}
+	switch {
+	case !slices.Contains(own, int(st.Uid)):
+		return fmt.Errorf("%s belongs to user %d, who may have planted it: remove it, or have it made by who records", name, st.Uid)
+	case info.Mode().IsRegular() && st.Nlink > 1:
+		return fmt.Errorf("%s is a file that has another name, too: remove it", name)
+	}
+	return nil
 }
 
 // lacksReader reports whether name is a FIFO that nobody has opened for reading.

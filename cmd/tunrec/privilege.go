@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,8 +17,12 @@ import (
 type identity struct {
 	keep        bool // --keep-root
 	user, owner *privilege.User
-	become      privilege.User // chosen by chooseUser
 	hookDirs    []string
+
+	// What chooseUser decides.
+	become privilege.User
+	byRoot bool   // root makes the files, as nobody else can
+	name   string // of whom the recording runs as
 }
 
 // parse reads --user and --owner.
@@ -46,7 +49,7 @@ func (id *identity) choose(dirs []string) (err error) {
 	switch {
 	case id.user != nil:
 		id.become = *id.user
-	case id.owner != nil:
+	case id.owner != nil && id.owner.UID != 0:
 		id.become = *id.owner
 	default:
 		id.become, err = privilege.Choose(dirs)
@@ -66,7 +69,7 @@ func (o *options) parsePrivileges(c *cli.Context) error {
 		return errors.New("--keep-root and --user contradict each other")
 	case o.series() && id.user != nil && id.owner != nil && *id.user != *id.owner:
 		return errors.New("--owner: the files of a series belong to --user, who makes them")
-	case len(id.hookDirs) > 0 && o.files.Hook == nil:
+	case len(id.hookDirs) > 0 && o.hook == nil:
 		return errors.New("--hook-dir is about the hook: it needs --hook")
 	}
 	for _, dir := range id.hookDirs {
@@ -75,12 +78,6 @@ func (o *options) parsePrivileges(c *cli.Context) error {
 		}
 	}
 	return nil
-}
-
-// drops tells whether there are privileges to give up. Without a device there
-// are only those of root.
-func (o *options) drops() bool {
-	return !o.identity.keep && (o.replay == "" || os.Geteuid() == 0 || o.identity.user != nil)
 }
 
 // dirs are where files are made: none for standard output.
@@ -92,37 +89,71 @@ func (o *options) dirs() []string {
 }
 
 // chooseUser decides, before anything is made, whom to become and who the files
-// belong to, and that they can make them.
-func (o *options) chooseUser() (err error) {
-	id, caller := &o.identity, callersOwn()
-	mustWrite := o.dirs()
-	hook := o.files.Hook
-	if !o.series() && hook == nil && (id.owner != nil || caller.Set) && id.user == nil {
-		mustWrite = nil // one file is made and given away by root
-	}
-	if !o.drops() {
-		o.create.Owner = caller
-	} else if err = id.choose(mustWrite); id.user == nil && id.owner == nil && !o.series() {
-		err = nil // who cannot even make the one file is told then
-	}
-	if err == nil && o.drops() && hook != nil {
-		if err = privilege.CanRun(id.become, hook.Argv[0]); err == nil {
-			err = privilege.CanReach(id.become, slices.Concat(o.dirs(), id.hookDirs)...)
-		}
-	}
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+// belong to, and that they can be made.
+func (o *options) chooseUser() error {
+	id := &o.identity
+	if id.keep {
+		o.create.Owner = callersOwn()
+	} else if err := o.chooseOther(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return o.cannot(err)
-	}
-	if id.become != (privilege.User{}) {
-		o.create.Owner = ownedBy(id.become)
 	}
 	if id.owner != nil {
 		o.create.Owner = ownedBy(*id.owner)
 	}
-	if hook != nil {
-		hook.Env = privilege.Environ(id.become)
+	if o.hook != nil {
+		o.hook.Env = privilege.Environ(id.become)
+	}
+	id.name = privilege.Name(id.become)
+	if id.keep {
+		id.name += " with all privileges"
 	}
 	return nil
+}
+
+// chooseOther chooses whom to become. What that one cannot make in the directory, root
+// makes: one file, before it is given up, and by a helper the files of a series. They
+// remain root's, unless --user says otherwise, or a hook has to read them.
+func (o *options) chooseOther() error {
+	id, mustWrite := &o.identity, o.dirs()
+	given := id.owner != nil || callersOwn().Set
+	if !o.series() && o.hook == nil && given && id.user == nil {
+		mustWrite = nil // one file is made and given away by root
+	}
+	err := id.choose(mustWrite)
+	if becomeErr := privilege.CanWrite(id.become); becomeErr != nil {
+		return becomeErr
+	}
+	switch rootErr := privilege.CanWrite(privilege.User{}, mustWrite...); {
+	case o.series() && id.owner != nil && id.owner.UID == 0:
+		id.byRoot, err = true, rootErr
+	case err == nil:
+	case !o.series() && id.user == nil && id.owner == nil:
+		id.byRoot, err = os.Geteuid() == 0, nil // if not even that works, it is told then
+	case o.series() && helpers && os.Geteuid() == 0:
+		id.byRoot, err = true, rootErr
+	}
+	if err == nil && o.hook != nil {
+		err = o.canHook()
+	}
+	if !id.byRoot || id.user != nil || o.hook != nil {
+		if id.become != (privilege.User{}) {
+			o.create.Owner = ownedBy(id.become)
+		}
+	}
+	return err
+}
+
+// canHook tells, by an error, whether the hook can be run, and reach what it is for.
+func (o *options) canHook() error {
+	u := o.identity.become
+	if err := privilege.CanRun(u, o.hook.Argv[0]); err != nil {
+		return err
+	}
+	reach := privilege.CanReachToWrite
+	if o.identity.byRoot {
+		reach = privilege.CanReach
+	}
+	return errors.Join(reach(u, o.dirs()...), privilege.CanReachToWrite(u, o.identity.hookDirs...))
 }
 
 func ownedBy(u privilege.User) rotate.Owner {
@@ -147,19 +178,21 @@ func (o *options) cannot(err error) error {
 		return hinted(err, "choose another -o")
 	case !isRoot:
 		return hinted(err, privilegeHint())
+	case privilege.CanWrite(u) != nil:
+		return hinted(err, "choose another with --user, or --keep-root")
 	}
 	return hinted(err, "choose with --user who can, let them with "+chown(rotate.Dir(o.output.name))+" or chmod, or --keep-root")
 }
 
-// dropPrivileges leaves what the rest of the recording needs: what is open, the
-// directory of its files, and all that a hook may read.
+// dropPrivileges leaves what the rest of the recording needs: what is open, and, where
+// no helper does so, making files in the directory of a series.
 func (o *options) dropPrivileges(ui *ui) error {
-	if !o.drops() {
+	if o.identity.keep {
 		return nil
 	}
-	c := privilege.Config{User: o.identity.become, Dirs: o.dirs()}
-	if o.files.Hook != nil {
-		c.Dirs, c.Read = append(c.Dirs, o.identity.hookDirs...), []string{"/"}
+	c := privilege.Config{User: o.identity.become, Calls: privilege.UseOpen}
+	if o.series() && !o.identity.byRoot {
+		c.Dirs, c.Calls = o.dirs(), privilege.MakeFiles
 	}
 	did, lacks, err := privilege.Drop(c)
 	switch {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/tunrec/tunrec/internal/sdnotify"
 	"github.com/tunrec/tunrec/netconf"
 	"github.com/tunrec/tunrec/recorder"
 	"github.com/tunrec/tunrec/replay"
@@ -23,6 +24,9 @@ import (
 // record is the main job: source, files, addresses, and then, without privileges,
 // recording. What it has opened is closed when it returns.
 func record(c *cli.Context) error {
+	if err := checkLent(c); err != nil {
+		return err
+	}
 	o, err := parseOptions(c)
 	if err != nil {
 		return err
@@ -34,47 +38,76 @@ func record(c *cli.Context) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer o.helped.close()
+	r, err := o.prepare(ctx, cancel, ui)
+	if err != nil {
+		return err
+	}
+	defer r.src.Close()
+	defer o.helped.watch(cancel)()
+	defer r.signals.handle(cancel, r.Recorder, ui)()
+	if o.stop.Duration > 0 {
+		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
+	}
 
+	ui.started(o, r.src, r.out.name)
+	defer tellManager(r.manager, ctx, r.Recorder, "recording "+r.src.name+" to "+r.out.name, ui)()
+	start := time.Now()
+	endWatch := ui.watch(ctx, r.Recorder, r.out.name)
+	err = r.Run(ctx)
+	endWatch()
+	err = errors.Join(err, r.out.close(), o.helped.close())
+	ui.finished(r.Stats(), r.src, r.out.name, time.Since(start))
+	return verdict(err, r.Stats())
+}
+
+// recording is all that a recording has open.
+type recording struct {
+	*recorder.Recorder
+	src     *source
+	out     *openedOutput
+	signals caught
+	manager *sdnotify.Notifier
+}
+
+// prepare opens it, and then gives up what that took. The reader of what is written may
+// call stop.
+func (o *options) prepare(ctx context.Context, stop context.CancelFunc, ui *ui) (_ *recording, err error) {
+	r := &recording{manager: findManager(ui)}
 	if err := o.chooseUser(); err != nil {
-		return err
+		return nil, err
 	}
-	src, err := o.openSource(ui)
-	if err != nil {
-		return err
+	if err := o.startHelpers(ui); err != nil {
+		return nil, err
 	}
-	defer src.Close()
-
-	signals := catchSignals(o.series())
-	src.describe(&o.recorder)
-	out, err := o.openOutput(ctx, cancel, src, ui)
-	if err != nil {
-		return err
+	if r.src, err = o.openSource(ui); err != nil {
+		return nil, err
 	}
-	o.recorder.Sink = out.sink
-	rec, err := recorder.New(o.recorder)
-	if err == nil && src.device != nil {
-		err = o.configure(src, ui)
+	defer func() {
+		if err != nil {
+			r.src.Close()
+		}
+	}()
+	r.signals = catchSignals(o.series())
+	r.src.describe(&o.recorder)
+	if r.out, err = o.openOutput(ctx, stop, r.src, ui); err != nil {
+		return nil, err
+	}
+	o.recorder.Sink = r.out.sink
+	r.Recorder, err = recorder.New(o.recorder)
+	if err == nil && r.src.device != nil {
+		err = o.configure(r.src, ui)
+	}
+	if err == nil {
+		err = o.helped.await()
 	}
 	if err == nil {
 		err = o.dropPrivileges(ui)
 	}
 	if err != nil {
-		return errors.Join(err, out.discard())
+		return nil, errors.Join(err, r.out.discard())
 	}
-	defer signals.handle(cancel, rec, ui)()
-	if o.stop.Duration > 0 {
-		defer time.AfterFunc(o.stop.Duration, cancel).Stop()
-	}
-
-	ui.started(o, src, out.name)
-	defer tellManager(ctx, rec, "recording "+src.name+" to "+out.name, ui)()
-	start := time.Now()
-	endWatch := ui.watch(ctx, rec, out.name)
-	err = rec.Run(ctx)
-	endWatch()
-	err = errors.Join(err, out.close())
-	ui.finished(rec.Stats(), src, out.name, time.Since(start))
-	return verdict(err, rec.Stats())
+	return r, nil
 }
 
 // verdict turns the outcome of a recording into an error with its exit code.
@@ -163,12 +196,17 @@ func privilegeHint() string {
 	}
 	words := []string{"sudo"}
 	for _, w := range os.Args {
-		if strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(shellSafe, r) }) || w == "" {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		words = append(words, w)
+		words = append(words, shellWord(w))
 	}
 	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell, where it needs that.
+func shellWord(w string) string {
+	if w != "" && !strings.ContainsFunc(w, func(r rune) bool { return !strings.ContainsRune(shellSafe, r) }) {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
 // shellSafe are the characters that a shell leaves alone.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 // foreign repairs a pcap or pcapng file that another program has made,
 // compressed or not, into a plain pcapng file or, where its name asks for it, a
 // zstd frame.
-func (r *repairing) foreign(f io.ReaderAt, size int64, name string, out *newFile, o capfile.RepairOptions) (capfile.Repaired, error) {
+func (r *repairing) foreign(f interruptible, size int64, name string, out *newFile, o capfile.RepairOptions) (capfile.Repaired, error) {
 	if plain := strings.TrimSuffix(name, ".zst"); !strings.HasSuffix(plain, ".pcapng") {
 		return capfile.Repaired{}, usageError(fmt.Errorf("-o %s: has to be named .pcapng or .pcapng.zst", name), "")
 	}
@@ -34,7 +35,7 @@ func (r *repairing) foreign(f io.ReaderAt, size int64, name string, out *newFile
 	if c := content.Compression(); c != "" {
 		r.of = " of the content (decompressed from " + c + ")"
 	}
-	stream := &acrossDamage{Content: content, lose: o.Loss}
+	stream := &acrossDamage{Content: content, ctx: f.ctx, lose: o.Loss}
 	in := bufio.NewReader(stream)
 	head, err := in.Peek(4)
 	if err != nil && err != io.EOF {
@@ -80,6 +81,7 @@ func nothingHad(err error) error {
 // be decompressed, or else ends there.
 type acrossDamage struct {
 	*replay.Content
+	ctx    context.Context // a small file may have much content
 	lose   func(capfile.Loss)
 	damage *replay.DamageError // the last one, which is not told yet
 	ended  bool                // there
@@ -87,6 +89,9 @@ type acrossDamage struct {
 
 func (a *acrossDamage) Read(b []byte) (int, error) {
 	for !a.ended {
+		if err := a.ctx.Err(); err != nil {
+			return 0, err
+		}
 		n, err := a.Content.Read(b)
 		var d *replay.DamageError
 		if !errors.As(err, &d) {

@@ -125,9 +125,9 @@ func TestSeriesGoesOn(t *testing.T) {
 // has run for every file, the last one too, when the process ends.
 func TestHookAndSignals(t *testing.T) {
 	mustIsolate(t)
-	dir := t.TempDir()
+	dir := dirOf(t, nobody)
 	hook := filepath.Join(dir, "hook.sh")
-	if err := os.WriteFile(hook, []byte("#!/bin/sh\nls -l /proc/self/fd | grep -c net/tun >>tun\necho \"$1\" >>done\n"), 0o700); err != nil {
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\nls -l /proc/self/fd | grep -c net/tun >>tun\necho \"$1\" >>done\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s, err := startSession(dir, "-o", "capture.pcapng", "-b", "filesize:10MB", "-b", "printname:names", "--hook", hook, "--flush", "10ms")

@@ -43,35 +43,42 @@ const sameStop = 100 * time.Millisecond
 // at once: what has been flushed is in the file.
 //
 // SIGHUP begins the next file of a series, but where the terminal has hung up that sends
-// it, too: then it is a stop, or with nohup(1) nothing.
+// it, too: then it is a stop, or with nohup(1) nothing. So is the end of the terminal
+// where it sends none.
 func (c caught) handle(cancel context.CancelFunc, rec *recorder.Recorder, ui *ui) (release func()) {
 	released := make(chan struct{})
+	hungUp, forget := c.user.watch()
 	go func() {
 		var stopping time.Time
 		for {
 			var s os.Signal
 			select {
 			case s = <-c.signals:
+			case <-hungUp:
+				s, hungUp = syscall.SIGHUP, nil
 			case <-released:
 				return
 			}
 			switch {
 			case s == syscall.SIGUSR2:
 				rec.Flush()
-			case s == syscall.SIGHUP && c.series && !c.user.hungUp():
+			case s == syscall.SIGHUP && c.series && !c.user.hangsUp():
 				rec.EndFile()
 			case s == syscall.SIGHUP && c.nohup:
 			case s != os.Interrupt && s != syscall.SIGTERM && s != syscall.SIGHUP:
 				ui.counts(rec.Stats())
 			case stopping.IsZero():
 				stopping = time.Now()
+				if s == syscall.SIGHUP && c.user.hangsUp() {
+					ui.say("the terminal has hung up: stopping")
+				}
 				cancel()
 			case s != syscall.SIGHUP && time.Since(stopping) > sameStop:
 				ui.abort(s)
 			}
 		}
 	}()
-	return func() { close(released) }
+	return func() { close(released); forget() }
 }
 
 // untilSignal returns a context that a signal ends. A second one kills, as if

@@ -134,7 +134,7 @@ func line(format string, args ...any) string {
 // clearLine takes the rewritten line away.
 func (u *ui) clearLine() { console.Status("") }
 
-// started says what is recorded where, and how to see a packet.
+// started says what is recorded where and as whom, and how to see a packet.
 func (u *ui) started(o options, src *source, name string) {
 	from := src.name
 	if o.replay == "-" {
@@ -154,8 +154,8 @@ func (u *ui) started(o options, src *source, name string) {
 	if len(shown) > 0 {
 		from += " (" + strings.Join(shown, ", ") + ")"
 	}
-	u.say("recording %s to %s", from, name)
-	u.events.started(src, addrs, o.replay, name)
+	u.say("recording %s to %s as %s", from, name, o.identity.name)
+	u.events.started(src, addrs, o, name)
 	u.ingest(o.device, src)
 	if u.verbose {
 		c := o.recorder
@@ -359,7 +359,7 @@ func (u *ui) abort(s os.Signal) {
 // finished prints the closing counts: on a terminal line by line, else as the
 // one line of a job's log.
 func (u *ui) finished(s recorder.Stats, src *source, name string, took time.Duration) {
-	u.events.stopped(s, src.afterStop())
+	u.events.stopped(s, src.afterStop(), u.readerGone.Load())
 	atLeast := ""
 	if !s.QueueExact {
 		atLeast = "at least "

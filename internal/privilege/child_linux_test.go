@@ -161,7 +161,7 @@ func dropWithout(call uint32, errno unix.Errno) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
-	if err := seccomp(filter); err != nil {
+	if err := forbid(filter); err != nil {
 		return err
 	}
 	if err := CanWrite(User{}, os.TempDir()); err != nil {
@@ -207,28 +207,29 @@ func recordOn(args []string) error {
 	if err != nil {
 		return err
 	}
-	report, _, err := Drop(Config{User: nobody, Dirs: []string{home}})
+	sender, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(pair.Peer, 9)))
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(takePacket(d, pair), rotateFiles(series, home)); err != nil {
+	report, _, err := Drop(Config{User: nobody, Dirs: []string{home}, Calls: MakeFiles})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(takePacket(d, sender), rotateFiles(series, home)); err != nil {
 		return fmt.Errorf("%s: %w", report, err)
 	}
 	return errors.Join(series.Close(), d.Close())
 }
 
-func takePacket(d *tun.Device, pair netconf.Addr) error {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(pair.Peer, 9)))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+func takePacket(d *tun.Device, sender net.Conn) error {
+	defer sender.Close()
 	const text = "after the drop"
-	if _, err := conn.Write([]byte(text)); err != nil {
+	if _, err := sender.Write([]byte(text)); err != nil {
 		return err
 	}
 	packet := make([]byte, tun.MaxPacket)
 	for n := 0; !strings.Contains(string(packet[:n]), text); {
+		var err error
 		if n, _, _, err = d.Next(packet, nil); err != nil {
 			return err
 		}

@@ -26,8 +26,9 @@ const (
 // confine leaves to this process and its children the files of c, and says so.
 // What is open stays open.
 //
-// It stops at version 5 of the interface. Later ones would also cut off the
-// sockets of the service manager and the signals to others.
+// Where c gives up system calls, it takes all that the kernel's Landlock can: network,
+// sockets and signals of others. Else it stops at version 5 of the interface, and at
+// files: what a hook needs besides is not known.
 func confine(c Config) (did, lacks string, err error) {
 	abi, err := ll.LandlockGetABIVersion()
 	if err != nil || abi < 1 {
@@ -37,7 +38,10 @@ func confine(c Config) (did, lacks string, err error) {
 	if abi >= abiWithRefer {
 		rights |= ll.AccessFSRefer
 	}
-	rules := []landlock.Rule{landlock.RWFiles(os.DevNull).IgnoreIfMissing()}
+	var rules []landlock.Rule
+	if c.Calls == AllCalls {
+		rules = append(rules, landlock.RWFiles(os.DevNull).IgnoreIfMissing())
+	}
 	if len(c.Dirs) > 0 {
 		rules = append(rules, landlock.PathAccess(rights, c.Dirs...))
 	}
@@ -52,13 +56,33 @@ func confine(c Config) (did, lacks string, err error) {
 		}
 		rules = append(rules, landlock.PathAccess(rights, name))
 	}
-	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
+	if c.Calls == AllCalls {
+		err = landlock.V5.BestEffort().RestrictPaths(rules...)
+	} else {
+		err = everything(abi).BestEffort().Restrict(rules...)
+	}
+	if err != nil {
 		return "", "", fmt.Errorf("landlock: %w", err)
 	}
 	if len(c.Dirs) == 0 {
 		return "; Landlock leaves it no place to write in", "", nil
 	}
 	return "; Landlock leaves it " + strings.Join(c.Dirs, ", ") + " to write in", "", nil
+}
+
+// everything leaves out the scope of signals where it would cut off the threads of this
+// process from each other, which Go needs: Linux 6.12 as it came out
+// (security/landlock/errata/abi-6.h). Versions that restrict all threads at once never do.
+func everything(abi int) landlock.Config {
+	const (
+		signalErratum = 1 << (2 - 1)
+		restrictsAll  = 8 // landlock_restrict_self(2) with LANDLOCK_RESTRICT_SELF_TSYNC
+	)
+	c := landlock.V11
+	if errata, err := ll.LandlockGetErrata(); abi < restrictsAll && (err != nil || errata&signalErratum == 0) {
+		c.Scoped &^= ll.ScopeSignal
+	}
+	return c
 }
 
 func whyNot(err error) string {

@@ -9,7 +9,8 @@
 //	privilege.go         what to give up, and to whom
 //	user.go              users by name, and who is the right one
 //	privilege_linux.go   identity, groups, capabilities
-//	landlock_linux.go    files
+//	landlock_linux.go    files, network, other processes
+//	calls_linux.go       system calls
 //	writable_linux.go    asking what another user may do
 package privilege
 
@@ -29,7 +30,26 @@ type Config struct {
 	// Read are files and directories that are read and run from now on: those
 	// of a hook, as "/". Linux.
 	Read []string
+	// Calls are the system calls that remain. Where any are given up, neither network
+	// nor other processes can be reached, but by what is open already. Linux.
+	Calls Calls
+	// Capabilities are kept, by their numbers (capabilities(7)). Linux.
+	Capabilities []int
 }
+
+// Calls are system calls, besides those that Go's runtime needs. Nothing is written to a
+// tun device.
+//
+// What a library might try, as to open a socket, fails with EPERM. What nobody but an
+// intruder tries, as to run a program, ends the process by SIGSYS.
+type Calls int
+
+const (
+	AllCalls   Calls = iota // for one that runs programs of others
+	UseOpen                 // to read, write and sync what is open already
+	MakeFiles               // and to make, open and remove files in Dirs
+	ServeFiles              // and to do that for another process, by descriptor
+)
 
 // Drop does it, for all threads of the process, and says in words what it did,
 // as in "running as alice, without capabilities; Landlock leaves it /srv/captures
@@ -63,15 +83,22 @@ func CanWrite(u User, dirs ...string) error {
 	return nil
 }
 
-// CanReach is CanWrite for the children of u, such as hooks, who have to walk the
-// path to a directory.
-func CanReach(u User, dirs ...string) error {
+// CanReach tells, by an error, whether the children of u, such as hooks, could read in
+// directories: they have to walk the path there.
+func CanReach(u User, dirs ...string) error { return reach(u, canRead, "read in it", dirs) }
+
+// CanReachToWrite is CanReach for children that make files there, too.
+func CanReachToWrite(u User, dirs ...string) error {
+	return reach(u, canReach, "write in it", dirs)
+}
+
+func reach(u User, can func(User, string) error, do string, dirs []string) error {
 	if err := canBecome(u); err != nil {
 		return err
 	}
 	for _, dir := range dirs {
-		if err := canReach(u, dir); err != nil {
-			return fmt.Errorf("a hook of %s cannot reach %s by its path and write in it: %w", u, dir, err)
+		if err := can(u, dir); err != nil {
+			return fmt.Errorf("a hook of %s cannot reach %s by its path and %s: %w", u, dir, do, err)
 		}
 	}
 	return nil

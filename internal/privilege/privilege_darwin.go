@@ -32,6 +32,9 @@ func drop(c Config) (did, lacks string, err error) {
 	return fmt.Sprintf("running as %s", c.User), "", nil
 }
 
+// isRoot: macOS has no user namespaces.
+func isRoot() bool { return os.Geteuid() == 0 }
+
 func canBecome(u User) error {
 	if u == (User{}) || u.UID == os.Geteuid() || os.Geteuid() == 0 {
 		return nil
@@ -45,6 +48,8 @@ func canWrite(u User, dir string) error {
 }
 
 func canReach(u User, dir string) error { return canWrite(u, dir) }
+
+func canRead(u User, dir string) error { return test(u, "-r", dir, "-a", "-x", dir) }
 
 func canRun(u User, program string) error { return test(u, "-x", program) }
 

@@ -4,20 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"unsafe"
 
+	seccomp "github.com/elastic/go-seccomp-bpf"
 	"golang.org/x/sys/unix"
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
 // drop goes from the outside in: the ways back are closed and the files are
 // chosen while root can still do so, then root is left, then what is left of
-// its capabilities.
+// its capabilities, and last the system calls that all this took.
 //
 // Credentials belong to a thread in Linux. package syscall and psx change those
 // of all threads at once; x/sys/unix would change only this one's.
 func drop(c Config) (did, lacks string, err error) {
+	kept := capabilities(c.Capabilities)
+	var calls *seccomp.Filter
+	if c.Calls != AllCalls {
+		if calls, err = newFilter(c.Calls); err != nil {
+			return "", "", err
+		}
+	}
 	if err := emptyBoundingSet(); err != nil {
 		return "", "", err
 	}
@@ -32,10 +41,10 @@ func drop(c Config) (did, lacks string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if err := emptyCapabilities(); err != nil {
+	if err := keepCapabilities(kept); err != nil {
 		return "", "", err
 	}
-	if err := verify(c.User); err != nil {
+	if err := verify(c.User, kept); err != nil {
 		return "", "", err
 	}
 	if parentDeath != 0 {
@@ -43,11 +52,19 @@ func drop(c Config) (did, lacks string, err error) {
 			return "", "", err
 		}
 	}
+	filtered := ""
+	if c.Calls != AllCalls {
+		var lack string
+		if filtered, lack, err = load(calls); err != nil {
+			return "", "", err
+		}
+		lacks = strings.Trim(lacks+"; "+lack, "; ")
+	}
 	who := c.User.String()
 	if c.User == (User{}) {
 		who = fmt.Sprintf("user %d, as before", os.Geteuid())
 	}
-	return "running as " + who + ", without capabilities" + groups + confined, lacks, nil
+	return "running as " + who + ", without capabilities" + groups + confined + filtered, lacks, nil
 }
 
 // emptyBoundingSet keeps programs with file capabilities from getting them. It
@@ -105,14 +122,40 @@ var parentDeath = func() (signal int32) {
 	return signal
 }()
 
+// isRoot tells whether user 0 of this process is that of the machine: in a user
+// namespace it mostly is another (user_namespaces(7)).
+func isRoot() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return true // without /proc, or without namespaces
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "0" {
+			return f[1] == "0"
+		}
+	}
+	return true
+}
+
 func canBecome(u User) error { return as(u, func() error { return nil }) }
 
-// emptyCapabilities also empties the ambient set, which is never more than the
+// capabilities are no more than this process has: none that are inherited.
+func capabilities(numbers []int) (set [2]unix.CapUserData) {
+	for _, n := range numbers {
+		set[n/32].Effective |= 1 << (n % 32)
+		set[n/32].Permitted |= 1 << (n % 32)
+	}
+	return set
+}
+
+// keepCapabilities also empties the ambient set, which is never more than the
 // inheritable one.
-func emptyCapabilities() error {
+func keepCapabilities(kept [2]unix.CapUserData) error {
 	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	none := &[2]unix.CapUserData{}
-	_, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(none)), 0)
+	_, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(&kept)), 0)
 	if errno != 0 {
 		return os.NewSyscallError("capset", errno)
 	}
@@ -128,13 +171,13 @@ func allThreads(name string, number, a, b uintptr) error {
 }
 
 // verify trusts no call above.
-func verify(u User) error {
+func verify(u User, kept [2]unix.CapUserData) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var left [2]unix.CapUserData
 	if err := unix.Capget(&header, &left[0]); err != nil {
 		return os.NewSyscallError("capget", err)
 	}
-	if left != [2]unix.CapUserData{} {
+	if left != kept {
 		return fmt.Errorf("capabilities are left: %+v", left)
 	}
 	if u.UID != 0 && unix.Setuid(0) == nil {

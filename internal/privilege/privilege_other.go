@@ -5,6 +5,7 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 )
 
@@ -14,4 +15,6 @@ func drop(Config) (did, lacks string, err error) { return "", "", errUnsupported
 func canBecome(User) error                       { return errUnsupported }
 func canWrite(User, string) error                { return errUnsupported }
 func canReach(User, string) error                { return errUnsupported }
+func canRead(User, string) error                 { return errUnsupported }
+func isRoot() bool                               { return os.Geteuid() == 0 }
 func canRun(User, string) error                  { return errUnsupported }

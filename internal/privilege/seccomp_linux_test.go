@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seccomp filters the system calls of all threads.
-func seccomp(filter []unix.SockFilter) error {
+// forbid filters the system calls of all threads.
+func forbid(filter []unix.SockFilter) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

@@ -25,11 +25,24 @@ func (u User) String() string {
 		return u.Name
 	case u.UID != 0:
 		return "user " + strconv.Itoa(u.UID)
-	case os.Geteuid() == 0:
+	case os.Geteuid() == 0 && isRoot():
 		return "root without its capabilities"
+	case os.Geteuid() == 0:
+		return "root of a user namespace, without capabilities"
 	default:
 		return "this user"
 	}
+}
+
+// Name returns the name of u, or of whoever this process is.
+func Name(u User) string {
+	if u != (User{}) || os.Geteuid() == 0 && !isRoot() {
+		return u.String()
+	}
+	if me, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+		return me.Username
+	}
+	return User{UID: os.Geteuid()}.String()
 }
 
 // ParseUser is LookupUser for whom to drop to: root is refused.
@@ -97,18 +110,24 @@ func parseID(s string) (int, error) {
 }
 
 // Choose returns whom to become when no user was named: the user who called
-// sudo, else nobody, whichever is the first that can write in all of dirs; else
-// the zero User, who may still lose all capabilities. The error says that not
-// even that one could write.
+// sudo, else nobody, whichever is the first that can write in all of dirs, or else
+// the first of them, with an error that says why that one cannot. Who is not root
+// stays who it is: the zero User.
 func Choose(dirs []string) (User, error) {
-	for _, u := range candidates() {
+	all := candidates()
+	if len(all) == 0 {
+		return User{}, CanWrite(User{}, dirs...)
+	}
+	for _, u := range all {
 		if CanWrite(u, dirs...) == nil {
 			return u, nil
 		}
 	}
-	return User{}, CanWrite(User{}, dirs...)
+	return all[0], CanWrite(all[0], dirs...)
 }
 
+// candidates are nobody for root of a user namespace that has no other user, whose
+// root is none outside of it.
 func candidates() (all []User) {
 	if os.Geteuid() != 0 {
 		return nil // nobody else than root can become another
@@ -118,6 +137,9 @@ func candidates() (all []User) {
 	}
 	if nobody, err := ParseUser("nobody"); err == nil {
 		all = append(all, nobody)
+	}
+	if !isRoot() {
+		all = slices.DeleteFunc(all, func(u User) bool { return canBecome(u) != nil })
 	}
 	return all
 }

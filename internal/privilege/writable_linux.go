@@ -26,6 +26,12 @@ func canReach(u User, dir string) error {
 	})
 }
 
+func canRead(u User, dir string) error {
+	return as(u, func() error {
+		return unix.Faccessat(unix.AT_FDCWD, dir, unix.R_OK|unix.X_OK, unix.AT_EACCESS)
+	})
+}
+
 func canRun(u User, program string) error {
 	return as(u, func() error { return unix.Faccessat(unix.AT_FDCWD, program, unix.X_OK, unix.AT_EACCESS) })
 }
@@ -101,7 +107,10 @@ func assumeIDs(u User) (back func() error, err error) {
 	back = func() error {
 		return errors.Join(setFSIDs(os.Geteuid(), os.Getegid()), backGroups())
 	}
-	return back, setFSIDs(u.UID, u.GID)
+	if err := setFSIDs(u.UID, u.GID); err != nil {
+		return back, fmt.Errorf("cannot become %s: %w", u, err)
+	}
+	return back, nil
 }
 
 // setFSIDs looks whether it worked, because the calls never fail.
@@ -112,7 +121,7 @@ func setFSIDs(uid, gid int) error {
 	nowUID, _ := unix.SetfsuidRetUid(-1)
 	nowGID, _ := unix.SetfsgidRetGid(-1)
 	if nowUID != uid || nowGID != gid {
-		return fmt.Errorf("user %d, group %d: this process may not take them (CAP_SETUID, CAP_SETGID), or its user namespace does not have them", uid, gid)
+		return errors.New("this process lacks CAP_SETUID or CAP_SETGID, or its user namespace lacks that user")
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ package sdnotify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -24,8 +23,11 @@ const (
 
 // Notifier sends to the service manager. On a nil Notifier every method does
 // nothing and succeeds: so it is where no manager listens.
+//
+// It holds a connected socket: a process that has given up its privileges may make no
+// other. The manager keeps its end when it is itself replaced (daemon-reexec).
 type Notifier struct {
-	socket  *net.UnixAddr
+	conn    *net.UnixConn
 	timeout time.Duration // of the watchdog; 0: none
 }
 
@@ -45,7 +47,19 @@ func FromEnviron() (*Notifier, error) {
 		return nil, err
 	}
 	// net takes @NAME for an abstract socket, too.
-	return &Notifier{&net.UnixAddr{Name: socket, Net: "unixgram"}, timeout}, nil
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return nil, fmt.Errorf("reach the service manager: %w", err)
+	}
+	return &Notifier{conn, timeout}, nil
+}
+
+// Close closes the socket. A Notifier that is closed says nothing any more.
+func (n *Notifier) Close() error {
+	if n == nil {
+		return nil
+	}
+	return n.conn.Close()
 }
 
 func take(name string) string {
@@ -104,19 +118,12 @@ func statusLine(s string) string { return "STATUS=" + strings.ReplaceAll(s, "\n"
 // sendLimit bounds the wait for a manager that does not read.
 const sendLimit = time.Second
 
-// send connects anew for every message: over months the manager may come to
-// listen on another socket of the same name.
 func (n *Notifier) send(lines ...string) error {
 	if n == nil {
 		return nil
 	}
-	conn, err := net.DialUnix("unixgram", nil, n.socket)
-	if err == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(sendLimit)) // fails only of a closed one
-		_, err = conn.Write([]byte(strings.Join(lines, "\n")))
-		err = errors.Join(err, conn.Close())
-	}
-	if err != nil {
+	_ = n.conn.SetWriteDeadline(time.Now().Add(sendLimit)) // fails only of a closed one
+	if _, err := n.conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("tell the service manager %s: %w", lines[0], err)
 	}
 	return nil

@@ -56,6 +56,7 @@ func notifier(t *testing.T) *Notifier {
 	if n == nil {
 		t.Fatal("no notifier")
 	}
+	t.Cleanup(func() { n.Close() })
 	return n
 }
 
@@ -149,7 +150,7 @@ func TestWithoutManager(t *testing.T) {
 		t.Fatalf("%v, %v; want nothing", n, err)
 	}
 	watch := n.Watch(context.Background(), func() (string, bool) { t.Error("asked"); return "", true })
-	must(t, errors.Join(n.Ready("x"), n.Stopping(), watch))
+	must(t, errors.Join(n.Ready("x"), n.Stopping(), watch, n.Close()))
 }
 
 func TestBadEnvironment(t *testing.T) {
@@ -169,15 +170,15 @@ func TestBadEnvironment(t *testing.T) {
 	}
 }
 
-func TestManagerThatIsGoneAndBack(t *testing.T) {
+func TestManagerThatIsGone(t *testing.T) {
 	m := listenFile(t)
 	n := notifier(t)
 	m.conn.Close()
 	if err := n.Ready(""); err == nil || !strings.Contains(err.Error(), "tell the service manager READY=1") {
 		t.Errorf("Ready: %v", err)
 	}
-	must(t, os.Remove(n.socket.Name))
-	m = listen(t, n.socket.Name)
-	must(t, n.Ready(""))
-	m.want("READY=1\nSTATUS=")
+	t.Setenv(envSocket, filepath.Join(t.TempDir(), "none"))
+	if n, err := FromEnviron(); n != nil || err == nil || !strings.Contains(err.Error(), "reach the service manager: ") {
+		t.Errorf("no socket: %v, %v", n, err)
+	}
 }

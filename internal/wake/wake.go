@@ -99,27 +99,32 @@ func (w *Waker) Ready(fd int) (bool, error) {
 	return w.fds[1].Revents != 0, err
 }
 
-// Gone waits until nobody can read any more what is written to fd, a pipe or a socket,
-// or until Wake is called; it reports the former. poll(2) tells without a write.
+// Gone waits until nobody can read any more what is written to fd, a pipe or a socket, or
+// until a terminal has hung up, or until Wake is called; it reports whether the other end
+// has gone, at once and in vain where that cannot be polled for (/dev/tty on macOS).
 func (w *Waker) Gone(fd int) bool {
 	for {
-		w.fds[1] = unix.PollFd{Fd: int32(fd)}
+		w.fds[1] = unix.PollFd{Fd: int32(fd), Events: hangUp}
 		woken, err := w.Poll(w.fds[:], -1, unix.Poll)
-		if woken || err != nil {
-			return false
-		}
-		if w.fds[1].Revents&over != 0 {
-			return true
+		if gone := w.fds[1].Revents&over != 0; gone || woken || err != nil || w.fds[1].Revents != 0 {
+			return gone // both may be so: what is woken by a failed write knows why
 		}
 	}
 }
 
-const over = unix.POLLERR | unix.POLLHUP | unix.POLLNVAL
+const (
+	// over is what the other end of a descriptor leaves behind: a pipe POLLERR, a socket
+	// or a terminal POLLHUP.
+	over = unix.POLLERR | unix.POLLHUP
+	// hangUp need not be asked for, but macOS watches no descriptor for nothing (xnu's
+	// poll_nocancel).
+	hangUp = unix.POLLHUP
+)
 
 // HungUp reports whether the other end of fd, such as that of a terminal, has gone.
 func HungUp(fd int) bool {
 	fds := make([]unix.PollFd, 1)
-	return look(fds, fd, 0) == nil && fds[0].Revents&over != 0
+	return look(fds, fd, hangUp) == nil && fds[0].Revents&over != 0
 }
 
 // look polls fd without waiting, by fds[0].

@@ -149,7 +149,26 @@ func TestGone(t *testing.T) {
 			if !<-gone || !HungUp(fd) {
 				t.Error("the reader has gone")
 			}
+			w.Wake()
+			if !w.Gone(fd) {
+				t.Error("woken by somebody who has met the error, it does not say so")
+			}
 		})
+	}
+}
+
+// TestGoneInVain: what poll(2) refuses is not taken for an end, and ends the watch.
+func TestGoneInVain(t *testing.T) {
+	w := newWaker(t)
+	r, closed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	fd := int(closed.Fd())
+	closed.Close()
+	if w.Gone(fd) || HungUp(fd) {
+		t.Error("a descriptor that cannot be polled counts as one whose other end has gone")
 	}
 }
 

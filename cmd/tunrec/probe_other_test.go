@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// probed is for Linux.
+func probed() {}
