@@ -419,8 +419,3 @@ func TestNextLeavesNothingBehind(t *testing.T) {
 	}
 	wantFiles(t, dir)
 }
-
-// plainFiles is a file system that knows no files without a name.
-type plainFiles struct{ filesystem }
-
-func (plainFiles) unnamed() (*os.File, error) { return nil, errUnnamed }
