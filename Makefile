@@ -93,7 +93,7 @@ TORTURE_TOOLS = ip capinfos tshark unshare setpriv prlimit taskset mkfs.btrfs mk
 
 torture-short:
 	scripts/install-tools ip capinfos tshark unshare setpriv prlimit taskset
-	cd torture && $(GO) test -vet=off -count 1 -timeout 10m ./...
+	cd torture && $(GO) test -vet=off -count 1 -timeout 30m ./...
 
 torture:
 	scripts/install-tools $(TORTURE_TOOLS)

@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -51,14 +52,10 @@ type Chunk struct {
 	encoded []byte // MarkLen bytes of room, then zstd blocks; nil: plain
 }
 
-// Compressor turns chunks into joinable zstd blocks, one after the other. It
+// Compressor turns chunks into zstdblock.Joinable zstd blocks, one after the other. It
 // is not safe for concurrent use: every worker has its own. Encoders are made
 // when first used.
-type Compressor struct {
-	windowBytes int
-	encoders    [methods]*zstd.Encoder
-	noise       noiseCoder
-}
+type Compressor struct{ *zstdblock.Encoder }
 
 // NewCompressor returns a Compressor for files with that window, see
 // WindowBytes; 0: 1 MiB.
@@ -66,7 +63,7 @@ func NewCompressor(windowBytes int) *Compressor {
 	if windowBytes == 0 {
 		windowBytes = WindowBytes(0)
 	}
-	return &Compressor{windowBytes: windowBytes, noise: noiseCoder{packets: packetCoder{windowBytes: windowBytes}}}
+	return &Compressor{zstdblock.NewEncoder(windowBytes)}
 }
 
 // WindowBytes returns the window of a frame whose chunks have contentLen bytes
@@ -80,11 +77,8 @@ func WindowBytes(contentLen int) int {
 	return window
 }
 
-// EncodedCap is the room that Compress may need for content of that length:
-// incompressible bytes grow by a block header every 64 KiB (Fastest).
-func EncodedCap(contentLen int) int {
-	return MarkLen + zstd.HeaderMaxSize + contentLen + (contentLen/(64<<10)+2)*zstdBlockHeaderLen
-}
+// EncodedCap is the room that Compress may need for content of that length.
+func EncodedCap(contentLen int) int { return MarkLen + zstdblock.EncodedCap(contentLen) }
 
 // Hash notes the content's length and hash, all that a chunk of the plain and
 // stream forms needs.
@@ -106,80 +100,19 @@ func (z *Compressor) Compress(c *Chunk, m Method, buf []byte) error {
 	c.Hash()
 	content := c.Content
 	if m == Stored || len(content) == 0 {
-		c.encoded = appendRawBlock(appendStored(buf[:MarkLen], content), nil, false)
+		c.encoded = zstdblock.AppendRaw(zstdblock.AppendStored(buf[:MarkLen], content), nil, false)
 		return nil
 	}
 	c.Method = m
-	var blocks []byte
-	var err error
-	if m == Fastest {
-		blocks, err = z.encodeFastest(content, buf)
-	} else {
-		blocks, _, err = z.encode(content, m, buf)
-	}
+	blocks, err := z.Encode(content, zstd.EncoderLevel(m), buf, MarkLen)
 	if err != nil {
 		return fmt.Errorf("compress a chunk of %d bytes: %w", len(content), err)
 	}
 	// The empty block is for zstd(1), which of a file that is cut where the last
 	// block ends drops up to 128 KiB (seen with 1.5.4): it gives out all of a
 	// block only on its way into the next one.
-	c.encoded = appendRawBlock(blocks, nil, false)
+	c.encoded = zstdblock.AppendRaw(blocks, nil, false)
 	return nil
-}
-
-// encodeFastest is encode for level Fastest, or what noiseCoder makes instead.
-func (z *Compressor) encodeFastest(content, buf []byte) (blocks []byte, err error) {
-	if blocks, ok := z.noise.append(buf[:MarkLen], content); ok {
-		return blocks, nil
-	}
-	blocks, rawLiterals, err := z.encode(content, Fastest, buf)
-	if err != nil || rawLiterals < noiseLeast || !z.noise.trialDue() {
-		return blocks, err
-	}
-	if blocks, ok := z.noise.trial(buf[:MarkLen], content, len(blocks)); ok {
-		return blocks, nil
-	}
-	blocks, _, err = z.encode(content, Fastest, buf) // both write to buf
-	return blocks, err
-}
-
-// encode compresses content by a library's encoder of level m into buf, and
-// returns the zstd blocks behind MarkLen bytes of room, and joinable's
-// rawLiterals.
-func (z *Compressor) encode(content []byte, m Method, buf []byte) (blocks []byte, rawLiterals int, err error) {
-	if z.encoders[m] == nil {
-		z.encoders[m], err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(m)),
-			zstd.WithWindowSize(z.windowBytes), zstd.WithEncoderCRC(false),
-			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			return nil, 0, fmt.Errorf("make a zstd encoder of level %v: %w", m, err)
-		}
-	}
-	frame := z.encoders[m].EncodeAll(content, buf[:MarkLen])
-	begin, rawLiterals, err := joinable(frame[MarkLen:])
-	if err != nil {
-		return nil, 0, err
-	}
-	return frame[begin:], rawLiterals, nil // the room is in place of the frame's header
-}
-
-// appendStored appends content to b as raw zstd blocks.
-func appendStored(b, content []byte) []byte {
-	for piece := range slices.Chunk(content, zstdBlockMax) {
-		b = appendRawBlock(b, piece, false)
-	}
-	return b
-}
-
-// appendRawBlock appends a raw zstd block, of at most zstdBlockMax bytes.
-func appendRawBlock(b, content []byte, last bool) []byte {
-	kind := zstdBlockRaw
-	if last {
-		kind |= zstdBlockLast
-	}
-	b = append(b, 0, 0, 0)
-	putZstdBlockHeader(b[len(b)-zstdBlockHeaderLen:], kind, len(content))
-	return append(b, content...)
 }
 
 // Split cuts the chunk after its first n packets, 0 < n < c.Packets, and

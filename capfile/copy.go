@@ -3,6 +3,8 @@ package capfile
 import (
 	"bytes"
 	"errors"
+
+	"github.com/tunrec/tunrec/internal/zstdblock"
 )
 
 // LoadChunk reads the chunk that e, which Chunks has returned, describes, and
@@ -47,11 +49,11 @@ func (r *Reader) WindowBytes() int {
 // a chunk may decode alone, and yet end the frame that it is copied into.
 func checkBlocks(b []byte) error {
 	for at := 0; at < len(b); {
-		if len(b)-at < zstdBlockHeaderLen {
+		if len(b)-at < zstdblock.HeaderLen {
 			return errors.New("ends inside a zstd block header")
 		}
-		_, size, last := zstdBlockHeader(b[at:])
-		at += zstdBlockHeaderLen + size
+		_, size, last := zstdblock.Header(b[at:])
+		at += zstdblock.HeaderLen + size
 		if last || at > len(b) {
 			return errors.New("has a zstd block that ends the frame or goes beyond the chunk")
 		}

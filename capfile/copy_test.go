@@ -9,12 +9,16 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/internal/zstdblock"
+
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 )
 
 // TestLoadChunk copies the chunks of a file to another one as they are: it
 // decodes to the same section, but for where things stand.
 func TestLoadChunk(t *testing.T) {
-	for name, fill := range fills(3) {
+	for name, fill := range blocktest.Fills(3) {
 		for m := range methods {
 			var chunks []*Chunk
 			for i := range 5 {
@@ -78,9 +82,9 @@ func TestLoadChunkEndsFrame(t *testing.T) {
 	c.Hash()
 	e := c.Entry
 	file := make([]byte, MarkLen)
-	file = appendRawBlock(file, content, true)
+	file = zstdblock.AppendRaw(file, content, true)
 	// What ReadChunk puts behind it is hidden in a frame to be skipped.
-	file = append(file, 0x50, 0x2a, 0x4d, 0x18, zstdBlockHeaderLen, 0, 0, 0)
+	file = append(file, 0x50, 0x2a, 0x4d, 0x18, zstdblock.HeaderLen, 0, 0, 0)
 	e.StoredLen = uint32(len(file))
 	putMark(file, Zstd, &e)
 	r := &Reader{f: bytes.NewReader(file), header: header{form: Zstd, window: 0x50}, info: Info{Form: Zstd, Size: int64(len(file))}}
@@ -101,10 +105,10 @@ func TestLoadChunkOtherMark(t *testing.T) {
 	c := newChunk(content, count)
 	c.Hash()
 	e := c.Entry
-	e.StoredLen = uint32(zstdBlockHeaderLen + MarkLen + zstdBlockHeaderLen + len(content))
+	e.StoredLen = uint32(zstdblock.HeaderLen + MarkLen + zstdblock.HeaderLen + len(content))
 	var mark [MarkLen]byte
 	putMark(mark[:], Plain, &e)
-	file := appendRawBlock(appendRawBlock(nil, mark[:], false), content, false)
+	file := zstdblock.AppendRaw(zstdblock.AppendRaw(nil, mark[:], false), content, false)
 	r := &Reader{f: bytes.NewReader(file), header: header{form: Zstd, window: 0x50}, info: Info{Form: Zstd, Size: int64(len(file))}}
 	var b Buffer
 	if _, err := r.ReadChunk(e, &b); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -120,7 +121,7 @@ func readHeader(f io.ReaderAt) (header, error) {
 	if err == nil && (raw.left > 0 || raw.total != nextOffset(s)) {
 		err = fmt.Errorf("%w: a zstd block that begins with the header goes on behind it", ErrForeign)
 	}
-	return h, headerError(err, zstdHeaderLen+zstdBlockHeaderLen+s.Offset())
+	return h, headerError(err, zstdHeaderLen+zstdblock.HeaderLen+s.Offset())
 }
 
 // tooShort is the error about a file that ends before its form is clear.
@@ -194,15 +195,15 @@ type rawBlocks struct {
 
 func (r *rawBlocks) Read(b []byte) (int, error) {
 	if r.left == 0 {
-		var h [zstdBlockHeaderLen]byte
+		var h [zstdblock.HeaderLen]byte
 		if _, err := r.f.ReadAt(h[:], r.at); err != nil {
 			return 0, err
 		}
-		kind, size, last := zstdBlockHeader(h[:])
-		if kind != zstdBlockRaw || last || size > zstdBlockMax {
+		kind, size, last := zstdblock.Header(h[:])
+		if kind != zstdblock.Raw || last || size > zstdblock.Max {
 			return 0, fmt.Errorf("%w: the header is compressed, or not whole", ErrForeign)
 		}
-		r.at += zstdBlockHeaderLen
+		r.at += zstdblock.HeaderLen
 		r.left = size
 	}
 	n, err := r.f.ReadAt(b[:min(len(b), r.left)], r.at)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/tunrec/tunrec/internal/zstdblock"
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -43,38 +45,6 @@ func newChunk(content []byte, count uint32) *Chunk {
 	c.Packets = count
 	c.Earliest, c.Latest = 1e18, 1e18+int64(count)
 	return c
-}
-
-// fills are contents that try the joints: matches at the distances that the
-// repeat offsets of a fresh encoder stand for, at the very start of a chunk,
-// and contents that compress not at all or to nothing.
-func fills(seed uint64) map[string]func([]byte) {
-	r := rand.New(rand.NewPCG(seed, 1))
-	period := func(n int) func([]byte) {
-		return func(b []byte) {
-			for i := range b {
-				if i < n {
-					b[i] = byte(r.Uint32())
-				} else {
-					b[i] = b[i-n]
-				}
-			}
-		}
-	}
-	random := func(b []byte) {
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-	}
-	return map[string]func([]byte){
-		"distance 1": period(1), "distance 4": period(4), "distance 8": period(8),
-		"zero": func(b []byte) { clear(b) }, "random": random,
-		"text": func(b []byte) {
-			for i := range b {
-				b[i] = "GET / HTTP/1.1\r\nHost: example.org\r\n"[(i+int(b[0]))%35] ^ byte(r.Uint32N(50)/49)
-			}
-		},
-	}
 }
 
 // joined writes the chunks by method m and returns the file, the section it
@@ -137,11 +107,11 @@ func joinedBy(t testing.TB, chunks []*Chunk, compress func(z *Compressor, i int,
 	}
 	rest := f.Bytes()[tail:]
 	if n := len(entries); n > 0 && n%MaxIndexEntries == 0 {
-		section = append(section, rest[zstdBlockHeaderLen:][:maxIndexBlockLen]...)
-		rest = rest[zstdBlockHeaderLen+maxIndexBlockLen:]
+		section = append(section, rest[zstdblock.HeaderLen:][:maxIndexBlockLen]...)
+		rest = rest[zstdblock.HeaderLen+maxIndexBlockLen:]
 	}
-	section = append(section, rest[zstdBlockHeaderLen:][:pcapng.StatisticsLen]...)
-	section = append(section, rest[2*zstdBlockHeaderLen+pcapng.StatisticsLen:len(rest)-zstdChecksumLen]...)
+	section = append(section, rest[zstdblock.HeaderLen:][:pcapng.StatisticsLen]...)
+	section = append(section, rest[2*zstdblock.HeaderLen+pcapng.StatisticsLen:len(rest)-zstdChecksumLen]...)
 	return f.Bytes(), section, entries
 }
 
@@ -233,7 +203,7 @@ func TestJoinedChunks(t *testing.T) {
 	for m := range methods {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
-			contents := fills(uint64(m))
+			contents := blocktest.Fills(uint64(m))
 			names := slices.Sorted(func(yield func(string) bool) {
 				for n := range contents {
 					if !yield(n) {
@@ -259,7 +229,7 @@ func TestJoinedChunks(t *testing.T) {
 // TestChunkSizes straddles the sizes at which a level takes another path: a
 // zstd block, a window, the longest slab.
 func TestChunkSizes(t *testing.T) {
-	sizes := []int{1, 2, 3, 4, 5, 1023, 1024, 1025, zstdBlockMax - 1, zstdBlockMax, zstdBlockMax + 1,
+	sizes := []int{1, 2, 3, 4, 5, 1023, 1024, 1025, zstdblock.Max - 1, zstdblock.Max, zstdblock.Max + 1,
 		1<<20 - 1, 1 << 20, 1<<20 + 1, 8<<20 - 1, 8 << 20, 8<<20 + 1}
 	for m := range methods {
 		if m == Best && raceEnabled {
@@ -267,7 +237,7 @@ func TestChunkSizes(t *testing.T) {
 		}
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
-			contents := fills(7)
+			contents := blocktest.Fills(7)
 			for _, name := range []string{"text", "random", "distance 8"} {
 				sizes := sizes
 				if name != "text" { // of the largest ones, which take longest, one
@@ -291,7 +261,7 @@ func TestRepeatOffsetsMatter(t *testing.T) {
 	defer func() { zstdMarkTail = saved }()
 	// Offsets 8, 1, 4 instead of 8, 4, 1: 01 00101 011 01110 00 01110 11.
 	copy(zstdMarkTail[4:], []byte{0x3b, 0xdc, 0x4a})
-	contents := fills(3)
+	contents := blocktest.Fills(3)
 	var chunks []*Chunk
 	for range 20 {
 		chunks = append(chunks, newChunk(packets(t, 3000, contents["distance 8"])))
@@ -320,5 +290,39 @@ func TestManyChunks(t *testing.T) {
 			file, section, entries := joined(t, Fastest, chunks)
 			checkFile(t, file, section, entries)
 		})
+	}
+}
+
+// TestPacketsJoined alternates chunks by a packetCoder and by the library.
+func TestPacketsJoined(t *testing.T) {
+	contents := blocktest.Fills(6)
+	r := rand.New(rand.NewPCG(6, 6))
+	coder := zstdblock.NewPacketCoder(WindowBytes(0))
+	var chunks []*Chunk
+	for name := range contents {
+		for range 3 {
+			content, count := packets(t, 3000, contents[name])
+			chunks = append(chunks, newChunk(bytes.Repeat(content, 3), 3*count))
+		}
+	}
+	for _, n := range []int{1, 1000, 200 << 10} {
+		for range 3 {
+			content := blocktest.TunnelPackets(r, n, 3, 100, contents["random"])
+			chunks = append(chunks, newChunk(content, uint32(len(content)/176)))
+		}
+	}
+	for turn := range 3 {
+		r.Shuffle(len(chunks), func(i, j int) { chunks[i], chunks[j] = chunks[j], chunks[i] })
+		file, section, entries := joinedBy(t, chunks, func(z *Compressor, i int, c *Chunk, buf []byte) error {
+			if (i+turn)%2 == 0 {
+				return z.Compress(c, Fastest, buf)
+			}
+			c.Hash()
+			c.Method = Fastest
+			coded, _ := coder.Append(buf[:MarkLen], c.Content)
+			c.encoded = zstdblock.AppendRaw(coded, nil, false)
+			return nil
+		})
+		checkFile(t, file, section, entries)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unsafe"
+
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 )
 
 // TestLookahead looks and takes at random, and compares with the bytes themselves.
@@ -126,7 +128,7 @@ func pcapHead() []byte {
 // end: a file can have any number of damaged places.
 func TestRepairReportsAtOnce(t *testing.T) {
 	file := pcapngHead(t)
-	good := block([]byte{0x45, 0, 0, 20}, 1e18)
+	good := blocktest.Block([]byte{0x45, 0, 0, 20}, 1e18)
 	const gaps = 1000
 	for range gaps {
 		file = append(append(file, 9, 9, 9, 9, 12, 0, 0, 0, 0, 0, 0, 0), good...) // whose two lengths differ

@@ -2,10 +2,8 @@ package capfile
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/tunrec/tunrec/internal/zstdblock"
 )
 
 // How chunks that were compressed apart become one zstd frame.
@@ -43,32 +41,6 @@ const (
 	zstdMarkEntryAt = 29
 )
 
-// Block headers of zstd: 1 bit last, 2 bits type, 21 bits size, little-endian.
-const (
-	zstdBlockRaw        = 0 << 1
-	zstdBlockRLE        = 1 << 1
-	zstdBlockCompressed = 2 << 1
-	zstdBlockLast       = 1
-	zstdBlockHeaderLen  = 3
-	zstdBlockMax        = 128 << 10
-)
-
-func putZstdBlockHeader(b []byte, kind, size int) {
-	v := kind | size<<3
-	b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16)
-}
-
-// zstdBlockHeader reads the header of a block: its type, how many bytes follow it,
-// and whether the frame ends behind them.
-func zstdBlockHeader(b []byte) (kind, size int, last bool) {
-	v := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
-	kind, size = v&6, v>>3
-	if kind == zstdBlockRLE { // one byte, repeated size times
-		size = 1
-	}
-	return kind, size, v&zstdBlockLast != 0
-}
-
 // markHead is the first 36 bytes of a mark, decoded.
 var markHead = func() (h [markEntryAt]byte) {
 	le := binary.LittleEndian
@@ -83,7 +55,7 @@ var markHead = func() (h [markEntryAt]byte) {
 
 // zstdMarkHead is the first 29 bytes of a mark as a zstd block.
 var zstdMarkHead = func() (h [zstdMarkEntryAt]byte) {
-	putZstdBlockHeader(h[:], zstdBlockCompressed, MarkLen-zstdBlockHeaderLen)
+	zstdblock.PutHeader(h[:], zstdblock.Compressed, MarkLen-zstdblock.HeaderLen)
 	const raw12bits = 0 | 1<<2 // Raw_Literals_Block, Size_Format 01
 	binary.LittleEndian.PutUint16(h[3:], raw12bits|markLiterals<<4)
 	copy(h[5:], markHead[0:8])
@@ -124,58 +96,4 @@ func putMark(b []byte, f Form, e *Entry) {
 	b = e.append(b[:zstdMarkEntryAt])
 	b = binary.LittleEndian.AppendUint32(b, MarkLen)
 	copy(b[len(b):cap(b)], zstdMarkTail[:])
-}
-
-// joinable takes the zstd frame at the start of frame apart: it returns where
-// its blocks begin, after clearing the last-block bit of the last one, so that
-// they can stand after a mark in a longer frame, and how many bytes of literals
-// entropy coding could do nothing for. The frame has to be whole, with neither
-// checksum nor dictionary, and nothing after it.
-func joinable(frame []byte) (blocks, rawLiterals int, err error) {
-	var h zstd.Header
-	if err := h.Decode(frame); err != nil {
-		return 0, 0, fmt.Errorf("zstd frame header: %w", err)
-	}
-	if h.Skippable || h.HasCheckSum || h.DictionaryID != 0 {
-		return 0, 0, errors.New("zstd frame has a checksum or a dictionary, or is to be skipped")
-	}
-	for at := h.HeaderSize; ; {
-		if len(frame)-at < zstdBlockHeaderLen {
-			return 0, 0, fmt.Errorf("zstd frame ends inside a block header at byte %d of %d", at, len(frame))
-		}
-		kind, size, last := zstdBlockHeader(frame[at:])
-		next := at + zstdBlockHeaderLen + size
-		if next <= len(frame) {
-			rawLiterals += literals(kind, frame[at+zstdBlockHeaderLen:next])
-		}
-		if last {
-			if next != len(frame) {
-				return 0, 0, fmt.Errorf("zstd frame ends at byte %d of %d", next, len(frame))
-			}
-			frame[at] &^= zstdBlockLast
-			return h.HeaderSize, rawLiterals, nil
-		}
-		at = next
-	}
-}
-
-// literals returns how many bytes of literals a block of that type holds as they
-// are (RFC 8878 §3.1.1.3.1.1).
-func literals(kind int, block []byte) (raw int) {
-	switch {
-	case kind == zstdBlockRaw:
-		return len(block)
-	case kind == zstdBlockRLE, len(block) < 3: // too short for literals that matter
-		return 0
-	case block[0]&3 != 0: // no Raw_Literals_Block
-		return 0
-	}
-	size := int(block[0]) | int(block[1])<<8 | int(block[2])<<16
-	switch size >> 2 & 3 { // Size_Format
-	case 1:
-		return size & 0xffff >> 4
-	case 3:
-		return size >> 4
-	}
-	return size & 0xff >> 3
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -165,7 +166,7 @@ func TestOpen(t *testing.T) {
 func TestOpenLongHeader(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
 	for _, form := range []Form{Zstd, Plain} {
-		for _, n := range []int{zstdBlockMax/2 - 100, 65534} {
+		for _, n := range []int{zstdblock.Max/2 - 100, 65534} {
 			section := pcapng.Section{Application: "tunrec" + long(n-6), Comment: long(n), Hardware: long(n),
 				OS: long(n), InterfaceName: long(n), InterfaceDescription: long(n), Filter: long(n)}
 			rec := record(t, form, section, 1, 2)

@@ -12,6 +12,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -138,7 +139,7 @@ func (r *Reader) readChunk(e *Entry, b *Buffer) ([]byte, error) {
 // readStored reads a chunk as it stands in the file: in the zstd form with
 // what makes it a frame of its own.
 func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
-	b.stored = room(b.stored, zstdHeaderLen+int(e.StoredLen)+zstdBlockHeaderLen)
+	b.stored = room(b.stored, zstdHeaderLen+int(e.StoredLen)+zstdblock.HeaderLen)
 	if r.info.Form == Zstd {
 		b.stored = binary.LittleEndian.AppendUint32(b.stored, zstdMagic)
 		b.stored = append(b.stored, 0, r.header.window)
@@ -149,7 +150,7 @@ func (r *Reader) readStored(e *Entry, b *Buffer) ([]byte, error) {
 		return nil, fmt.Errorf("read the chunk at byte %d: %w", e.FileOffset, err)
 	}
 	if r.info.Form == Zstd {
-		b.stored = appendRawBlock(b.stored, nil, true)
+		b.stored = zstdblock.AppendRaw(b.stored, nil, true)
 	}
 	return b.stored, nil
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/tunrec/tunrec/internal/zstdblock"
 )
 
 // TestPackets asks for random times, and counts the chunks that are read for them.
@@ -180,7 +182,7 @@ func TestReadChunkBomb(t *testing.T) {
 	file := bomb[:]
 	const blocks = 64 << 10 // of 128 KiB each: 8 GiB
 	for range blocks {
-		file = append(file, 2|byte(zstdBlockMax<<3&0xff), byte(zstdBlockMax<<3>>8&0xff), byte(zstdBlockMax<<3>>16), 0)
+		file = append(file, 2|byte(zstdblock.Max<<3&0xff), byte(zstdblock.Max<<3>>8&0xff), byte(zstdblock.Max<<3>>16), 0)
 	}
 	e.StoredLen = uint32(len(file))
 	putMark(file, Zstd, &e)

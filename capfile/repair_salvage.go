@@ -3,6 +3,7 @@ package capfile
 import (
 	"fmt"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -20,7 +21,7 @@ func (r *Reader) salvage(c *checked, f Form) (*Chunk, error) {
 	if r.info.Form == Zstd {
 		blocks := whole[zstdHeaderLen:][:here.StoredLen]
 		putMark(blocks, Zstd, &e)
-		whole = appendRawBlock(whole[:zstdHeaderLen+wholeBlocks(blocks)], nil, true)
+		whole = zstdblock.AppendRaw(whole[:zstdHeaderLen+wholeBlocks(blocks)], nil, true)
 		if whole, err = decompress(whole, &here, c.buf); err != nil {
 			whole = make([]byte, MarkLen) // it is damaged, too
 		}
@@ -63,14 +64,14 @@ func countsChunk(counts Entry, f Form) *Chunk {
 // decoder would see it.
 func wholeBlocks(b []byte) int {
 	at := 0
-	for len(b)-at >= zstdBlockHeaderLen {
-		kind, size, last := zstdBlockHeader(b[at:])
-		next := at + zstdBlockHeaderLen + size
+	for len(b)-at >= zstdblock.HeaderLen {
+		kind, size, last := zstdblock.Header(b[at:])
+		next := at + zstdblock.HeaderLen + size
 		switch {
 		case last:
 			return at
-		case next > len(b) && kind == zstdBlockRaw:
-			putZstdBlockHeader(b[at:], zstdBlockRaw, len(b)-at-zstdBlockHeaderLen)
+		case next > len(b) && kind == zstdblock.Raw:
+			zstdblock.PutHeader(b[at:], zstdblock.Raw, len(b)-at-zstdblock.HeaderLen)
 			return len(b)
 		case next > len(b):
 			return at

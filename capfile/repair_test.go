@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -68,7 +70,7 @@ func (r *recording) cuts(t testing.TB, random int) []int {
 			if v&6 == 2 {
 				size = 1
 			}
-			at += zstdBlockHeaderLen + size
+			at += zstdblock.HeaderLen + size
 		}
 	}
 	var cuts []int
@@ -434,7 +436,7 @@ func TestRepairKeepsToWindow(t *testing.T) {
 	put := func(size int, fill func(packet []byte)) {
 		packet := make([]byte, size)
 		fill(packet)
-		content = append(content, block(packet, 1e18)...)
+		content = append(content, blocktest.Block(packet, 1e18)...)
 		count++
 	}
 	var first []byte

@@ -3,6 +3,7 @@ package capfile
 import (
 	"io"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -69,7 +70,7 @@ func (t *Tail) advance(storedLen uint32) {
 		t.n = 0
 		t.at += maxIndexBlockLen
 		if t.r.info.Form == Zstd {
-			t.at += zstdBlockHeaderLen
+			t.at += zstdblock.HeaderLen
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -139,7 +140,7 @@ func (v *verifier) header() error {
 		v.problem(Problem{Offset: zstdHeaderLen - 1, Reason: fmt.Sprintf("the window descriptor is 0x%02x, which no recorder writes", r.header.window)})
 	}
 	raw := &rawBlocks{f: r.f, at: zstdHeaderLen}
-	b := make([]byte, zstdBlockMax)
+	b := make([]byte, zstdblock.Max)
 	for raw.at < r.header.end {
 		n, err := raw.Read(b)
 		if err != nil {
@@ -321,7 +322,7 @@ func (v *verifier) end(c *checked) {
 	if v.statistics != nil {
 		at = uint64(v.statistics.at)
 		if v.Form == Zstd {
-			at += zstdBlockHeaderLen
+			at += zstdblock.HeaderLen
 		}
 	}
 	if v.intact && c.block.statistics != at {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -52,14 +53,14 @@ func (s *survey) identifyRaw(at int64, b []byte) (p piece, ok bool, err error) {
 	p = piece{at: at}
 	body, size, lastBit := at, -1, false
 	if s.r.info.Form == Zstd {
-		if len(b) < zstdBlockHeaderLen {
+		if len(b) < zstdblock.HeaderLen {
 			return p, false, nil
 		}
 		var kind int
-		if kind, size, lastBit = zstdBlockHeader(b); kind != zstdBlockRaw {
+		if kind, size, lastBit = zstdblock.Header(b); kind != zstdblock.Raw {
 			return p, false, nil
 		}
-		b, body = b[zstdBlockHeaderLen:], at+zstdBlockHeaderLen
+		b, body = b[zstdblock.HeaderLen:], at+zstdblock.HeaderLen
 	}
 	if len(b) < 8 {
 		return p, false, nil

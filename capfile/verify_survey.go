@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -59,7 +60,7 @@ type piece struct {
 
 // damagedHeaderSearch is how far behind a damaged header the first chunk is
 // looked for: a header is not longer.
-const damagedHeaderSearch = maxHeaderLen + maxHeaderLen/zstdBlockMax*2*zstdBlockHeaderLen
+const damagedHeaderSearch = maxHeaderLen + maxHeaderLen/zstdblock.Max*2*zstdblock.HeaderLen
 
 // newSurvey opens a file. damage is what is wrong with its header, which
 // costs nothing but the description of the section.
@@ -90,7 +91,7 @@ func surveyWithoutHeader(f io.ReaderAt, size int64) *survey {
 			}
 			content := head[:at]
 			if h.form == Zstd {
-				content = content[min(zstdHeaderLen+zstdBlockHeaderLen, len(content)):]
+				content = content[min(zstdHeaderLen+zstdblock.HeaderLen, len(content)):]
 			}
 			_ = s.r.header.parse(pcapng.NewScanner(bytes.NewReader(content))) // as far as that goes
 			s.r.info.Section, s.at = s.r.header.section, at
@@ -107,7 +108,7 @@ func (s *survey) findTail() int64 {
 	size := s.r.info.Size
 	end, header := size, int64(0)
 	if s.r.info.Form == Zstd {
-		end, header = end-zstdChecksumLen, zstdBlockHeaderLen
+		end, header = end-zstdChecksumLen, zstdblock.HeaderLen
 	}
 	at, _, err := lastIndexBlock(s.r.f, end)
 	if err != nil {
@@ -199,7 +200,7 @@ func (s *survey) goesOn(at int64) bool {
 	}
 	body := b
 	if s.r.info.Form == Zstd {
-		body = b[min(zstdBlockHeaderLen, len(b)):]
+		body = b[min(zstdblock.HeaderLen, len(b)):]
 	}
 	if len(body) < 8 {
 		return true
@@ -207,7 +208,7 @@ func (s *survey) goesOn(at int64) bool {
 	le := binary.LittleEndian
 	kind, length := le.Uint32(body), int64(le.Uint32(body[4:]))
 	if s.r.info.Form == Zstd {
-		if _, size, _ := zstdBlockHeader(b); int64(size) != length {
+		if _, size, _ := zstdblock.Header(b); int64(size) != length {
 			return false // one of them is damaged
 		}
 	}

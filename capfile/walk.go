@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -181,7 +182,7 @@ func parseStatistics(b []byte) (s pcapng.Statistics, ok bool) {
 func (r *Reader) walk() (*CorruptError, error) {
 	between := int64(maxIndexBlockLen)
 	if r.info.Form == Zstd {
-		between += zstdBlockHeaderLen
+		between += zstdblock.HeaderLen
 	}
 	for at := r.header.end; ; {
 		entries, err := r.readMarks(at, MaxIndexEntries)
@@ -246,7 +247,7 @@ func (r *Reader) readMark(at int64) (Entry, error) {
 	}
 	blockAt, entryAt := 0, markEntryAt
 	if r.info.Form == Zstd {
-		blockAt, entryAt = zstdBlockHeaderLen, zstdMarkEntryAt
+		blockAt, entryAt = zstdblock.HeaderLen, zstdMarkEntryAt
 	}
 	if binary.LittleEndian.Uint32(b[blockAt:]) == pcapng.BlockInterfaceStatistics {
 		return Entry{}, cutShort(at, "the file has no index")

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/tunrec/tunrec/internal/zstdblock"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -93,11 +94,11 @@ func (w *Writer) append(blocks []byte, last bool) {
 		w.buf = append(w.buf, blocks...)
 		return
 	}
-	for len(blocks) > zstdBlockMax {
-		w.buf = appendRawBlock(w.buf, blocks[:zstdBlockMax], false)
-		blocks = blocks[zstdBlockMax:]
+	for len(blocks) > zstdblock.Max {
+		w.buf = zstdblock.AppendRaw(w.buf, blocks[:zstdblock.Max], false)
+		blocks = blocks[zstdblock.Max:]
 	}
-	w.buf = appendRawBlock(w.buf, blocks, last)
+	w.buf = zstdblock.AppendRaw(w.buf, blocks, last)
 }
 
 // commit writes what append has added. Nothing of it counts where that fails.
@@ -209,7 +210,7 @@ func (w *Writer) SizeWith(c *Chunk) uint64 {
 	}
 	size += uint64(blocks*indexOverhead + entries*EntryLen)
 	if w.form == Zstd {
-		size += uint64((blocks+1)*zstdBlockHeaderLen + zstdChecksumLen)
+		size += uint64((blocks+1)*zstdblock.HeaderLen + zstdChecksumLen)
 	}
 	return size
 }
@@ -218,7 +219,7 @@ func (w *Writer) SizeWith(c *Chunk) uint64 {
 func (w *Writer) nextBlock() uint64 {
 	at := w.size + uint64(len(w.buf))
 	if w.form == Zstd {
-		at += zstdBlockHeaderLen
+		at += zstdblock.HeaderLen
 	}
 	return at
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -228,7 +229,7 @@ func TestCutAnywhere(t *testing.T) {
 // TestCutBehindChunk cuts a file behind each chunk, as a recorder leaves it that
 // was killed: everything up to there can be had, also by zstd(1).
 func TestCutBehindChunk(t *testing.T) {
-	contents := fills(5)
+	contents := blocktest.Fills(5)
 	for m := range methods {
 		var chunks []*Chunk
 		for _, size := range []int{1, 1000, 131000, 131072, 300000} {
@@ -365,7 +366,7 @@ func BenchmarkCompress(b *testing.B) {
 }
 
 func benchmarkCompress(b *testing.B, name string, m Method, fill string) {
-	content, count := packets(b, 1<<20, fills(1)[fill])
+	content, count := packets(b, 1<<20, blocktest.Fills(1)[fill])
 	c := newChunk(content, count)
 	buf := make([]byte, 0, EncodedCap(len(content)))
 	b.Run(name, func(b *testing.B) {
@@ -382,7 +383,7 @@ func benchmarkCompress(b *testing.B, name string, m Method, fill string) {
 
 // BenchmarkEncodeAll is what klauspost's encoder alone takes for the same.
 func BenchmarkEncodeAll(b *testing.B) {
-	content, _ := packets(b, 1<<20, fills(1)["text"])
+	content, _ := packets(b, 1<<20, blocktest.Fills(1)["text"])
 	buf := make([]byte, 0, EncodedCap(len(content)))
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20),
 		zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))

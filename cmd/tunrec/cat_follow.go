@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/filter"
 	"github.com/tunrec/tunrec/internal/wake"
@@ -38,7 +39,7 @@ type follower struct {
 	end    capfile.End
 	buffer capfile.Buffer
 	seen   map[string]bool // files that are or were in queue
-	queue  []listed        // to be read, the oldest packets first
+	queue  []catalog.File  // to be read, the oldest packets first
 }
 
 // follow reads one file until it is complete, or the files of a directory or
@@ -47,7 +48,7 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 	if len(words) != 1 || words[0] == "-" {
 		return usageError(errors.New("--follow takes one file, directory or series"), "")
 	}
-	_, named, err := expandCaptures(words[0])
+	_, named, err := catalog.Expand(words[0])
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func follow(words []string, match *filter.Program, ui *ui) error {
 			f.wait(nextInterval)
 			continue
 		}
-		if next.err != nil {
-			err = f.others(next.name)
+		if next.Err != nil {
+			err = f.others(next.Name)
 		} else {
 			err = f.file(next)
 		}
@@ -126,7 +127,7 @@ func (f *follower) wait(d time.Duration) {
 
 // next takes the next file from the queue. Where that is empty, it looks for
 // files that have come since; nil: there is none.
-func (f *follower) next(word string) (*listed, error) {
+func (f *follower) next(word string) (*catalog.File, error) {
 	if len(f.queue) == 0 {
 		if err := f.look(word); err != nil {
 			return nil, err
@@ -145,37 +146,37 @@ func (f *follower) next(word string) (*listed, error) {
 // taken even if it has no marks; its err says so. So it is once there is something
 // in it.
 func (f *follower) look(word string) error {
-	found, errs := findCaptures([]string{word})
+	found, errs := catalog.Captures([]string{word})
 	if len(errs) > 0 && len(f.seen) == 0 {
 		return errs[0]
 	}
-	found = slices.DeleteFunc(found, func(l listed) bool { return f.seen[l.name] })
-	inspectAll(found)
+	found = slices.DeleteFunc(found, func(l catalog.File) bool { return f.seen[l.Name] })
+	catalog.InspectAll(found)
 	for _, l := range found {
-		if l.named && errors.Is(l.err, capfile.ErrForeign) {
+		if l.Named && errors.Is(l.Err, capfile.ErrForeign) {
 			f.queue = append(f.queue, l)
 			return nil
 		}
-		if l.named && l.begun() {
+		if l.Named && begun(&l) {
 			return nil // it waits for more of the file
 		}
-		if l.err != nil && l.named {
-			return l.err
+		if l.Err != nil && l.Named {
+			return l.Err
 		}
-		if l.err != nil {
-			f.seen[l.name] = true
-			if !errors.Is(l.err, fs.ErrNotExist) {
-				f.ui.say("left out: %v", l.err)
+		if l.Err != nil {
+			f.seen[l.Name] = true
+			if !errors.Is(l.Err, fs.ErrNotExist) {
+				f.ui.say("left out: %v", l.Err)
 			}
 		}
 	}
-	found = slices.DeleteFunc(found, func(l listed) bool { return l.err != nil })
-	slices.SortStableFunc(found, func(a, b listed) int { return cmp.Compare(a.age(), b.age()) })
+	found = slices.DeleteFunc(found, func(l catalog.File) bool { return l.Err != nil })
+	slices.SortStableFunc(found, func(a, b catalog.File) int { return cmp.Compare(age(&a), age(&b)) })
 	for i, l := range found {
-		if i > 0 && l.age() == math.MaxInt64 {
+		if i > 0 && age(&l) == math.MaxInt64 {
 			break
 		}
-		f.seen[l.name] = true
+		f.seen[l.Name] = true
 		f.queue = append(f.queue, l)
 	}
 	return nil
@@ -183,23 +184,23 @@ func (f *follower) look(word string) error {
 
 // begun tells whether no more of a file is there than what it begins with, which
 // does not tell yet who writes it.
-func (l *listed) begun() bool {
-	return errors.Is(l.err, io.ErrUnexpectedEOF) || l.state == lsCut && l.info.Chunks == 0
+func begun(l *catalog.File) bool {
+	return errors.Is(l.Err, io.ErrUnexpectedEOF) || l.State == catalog.CutShort && l.Info.Chunks == 0
 }
 
 // age orders files; one that is still to get its first packet is the newest.
-func (l *listed) age() int64 {
-	if l.state == lsOpen && l.info.Packets == 0 {
+func age(l *catalog.File) int64 {
+	if l.State == catalog.Open && l.Info.Packets == 0 {
 		return math.MaxInt64
 	}
-	return l.begin
+	return l.Begin
 }
 
 // file writes the packets of a file until it is complete, or nobody writes it
 // any more.
-func (f *follower) file(l *listed) error {
-	in, err := os.Open(l.name)
-	if errors.Is(err, fs.ErrNotExist) && !l.named { // removed since it was found
+func (f *follower) file(l *catalog.File) error {
+	in, err := os.Open(l.Name)
+	if errors.Is(err, fs.ErrNotExist) && !l.Named { // removed since it was found
 		return nil
 	}
 	if err != nil {
@@ -209,7 +210,7 @@ func (f *follower) file(l *listed) error {
 	var tail *capfile.Tail
 	for f.ctx.Err() == nil {
 		// In this order: what is written before the lock is given up is read.
-		open := isLocked(in)
+		open := catalog.Locked(in)
 		stat, err := in.Stat()
 		if err != nil {
 			return err
@@ -220,7 +221,7 @@ func (f *follower) file(l *listed) error {
 			}
 		}
 		if tail != nil {
-			if more, err := f.copy(tail, l.name, stat.Size()); err != nil || !more {
+			if more, err := f.copy(tail, l.Name, stat.Size()); err != nil || !more {
 				return err
 			}
 		}
@@ -302,9 +303,9 @@ func (f *follower) write(c *capfile.Chunk, name string) error {
 
 // finish takes leave of a file that nobody writes any more. What it says at its
 // end is known, but of one that was open when it was looked at.
-func (f *follower) finish(l *listed, in *os.File, size int64) error {
-	info := l.info
-	if l.state == lsOpen {
+func (f *follower) finish(l *catalog.File, in *os.File, size int64) error {
+	info := l.Info
+	if l.State == catalog.Open {
 		r, err := capfile.NewReader(in, size)
 		if err != nil {
 			return err

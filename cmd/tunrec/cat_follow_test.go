@@ -77,7 +77,7 @@ func TestFollowLooksOnce(t *testing.T) {
 	next := func(want string) {
 		t.Helper()
 		l, err := f.next(dir)
-		if err != nil || l == nil || l.name != want {
+		if err != nil || l == nil || l.Name != want {
 			t.Fatalf("next is %+v, %v; want %s", l, err, want)
 		}
 		if want == waiting {

@@ -12,8 +12,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/pcapng"
 	"github.com/tunrec/tunrec/replay"
+	"github.com/tunrec/tunrec/timeline"
 )
 
 func infoCommand() *cli.Command {
@@ -36,7 +38,7 @@ func infoCommand() *cli.Command {
 
 // described is a file, with what ls does not need of it.
 type described struct {
-	listed
+	catalog.File
 	format    string
 	linkTypes map[uint16]uint64 // frames of each; nil: all are raw IP
 }
@@ -44,10 +46,10 @@ type described struct {
 // filtered is how many packets the capture filter has rejected, where the file
 // tells.
 func (d *described) filtered() uint64 {
-	if d.info.Statistics.Delivered != d.info.Packets {
+	if d.Info.Statistics.Delivered != d.Info.Packets {
 		return 0
 	}
-	return d.info.Statistics.Filtered()
+	return d.Info.Statistics.Filtered()
 }
 
 func info(c *cli.Context) error {
@@ -59,30 +61,30 @@ func info(c *cli.Context) error {
 		names = []string{"."}
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
-	found, errs := findFiles(names)
-	inspectAll(found)
-	var over timeline
+	found, errs := catalog.Files(names)
+	catalog.InspectAll(found)
+	var over timeline.Timeline
 	var files []described
 	out := leftOut{ui: &ui{}, all: c.Bool("v")}
 	for _, f := range found {
-		d := described{listed: f}
+		d := described{File: f}
 		switch {
-		case f.err == nil:
+		case f.Err == nil:
 			d.addChunks(&over)
-		case errors.Is(f.err, capfile.ErrForeign):
+		case errors.Is(f.Err, capfile.ErrForeign):
 			d.scan(&over)
 		}
 		switch {
-		case d.err == nil:
+		case d.Err == nil:
 			files = append(files, d)
-			if damage := d.info.Damage; damage != nil && out.all {
+			if damage := d.Info.Damage; damage != nil && out.all {
 				out.ui.say("%v", damage)
 			}
-		case !d.named && errors.Is(d.err, fs.ErrNotExist): // removed since it was found
-		case !d.named && hasNoPacket(d.name, d.err):
-			out.add(d.err)
+		case !d.Named && errors.Is(d.Err, fs.ErrNotExist): // removed since it was found
+		case !d.Named && hasNoPacket(d.Name, d.Err):
+			out.add(d.Err)
 		default:
-			errs = append(errs, d.err)
+			errs = append(errs, d.Err)
 		}
 	}
 	out.sum()
@@ -92,7 +94,7 @@ func info(c *cli.Context) error {
 	return printAllButLast(errs)
 }
 
-func printInfo(c *cli.Context, files []described, over *timeline) error {
+func printInfo(c *cli.Context, files []described, over *timeline.Timeline) error {
 	out := bufio.NewWriter(os.Stdout)
 	switch {
 	case c.Bool("json"):
@@ -108,7 +110,7 @@ func printInfo(c *cli.Context, files []described, over *timeline) error {
 	if !c.IsSet("svg") || len(files) == 0 {
 		return nil
 	}
-	title := printable(files[0].name)
+	title := printable(files[0].Name)
 	if len(files) > 1 {
 		title = plural(uint64(len(files)), "file")
 	}
@@ -116,77 +118,77 @@ func printInfo(c *cli.Context, files []described, over *timeline) error {
 	if err := f.create(c.String("svg")); err != nil {
 		return err
 	}
-	return f.finish(drawSVG(&f, title, over))
+	return f.finish(timeline.WriteSVG(&f, title, over))
 }
 
 // addChunks adds what the chunks of a file say.
-func (d *described) addChunks(over *timeline) {
-	d.format = map[capfile.Form]string{capfile.Zstd: "pcapng in one zstd frame", capfile.Plain: "pcapng"}[d.info.Form]
-	if d.found == nil {
+func (d *described) addChunks(over *timeline.Timeline) {
+	d.format = map[capfile.Form]string{capfile.Zstd: "pcapng in one zstd frame", capfile.Plain: "pcapng"}[d.Info.Form]
+	if d.Reader == nil {
 		return
 	}
-	r, err := d.found.Reopen()
+	r, err := d.Reader.Reopen()
 	if err != nil {
-		d.err = err
+		d.Err = err
 		return
 	}
 	defer r.Close()
-	latest := d.begin
+	latest := d.Begin
 	for e, err := range r.Chunks() {
 		if err != nil {
-			d.err = err
+			d.Err = err
 			return
 		}
 		if e.Packets == 0 { // it has counts, but no time
 			e.Earliest, e.Latest = latest, latest
 		}
 		latest = e.Latest
-		over.add(span{e.Earliest, e.Latest, uint64(e.Packets), e.OriginalBytes, e.DroppedByQueue + e.Dropped})
+		over.Add(timeline.Span{From: e.Earliest, To: e.Latest, Packets: uint64(e.Packets), Bytes: e.OriginalBytes, Drops: e.DroppedByQueue + e.Dropped})
 	}
 }
 
 // scan reads a file that has no index.
-func (d *described) scan(over *timeline) {
-	d.err = nil
-	stat, err := os.Stat(d.name)
+func (d *described) scan(over *timeline.Timeline) {
+	d.Err = nil
+	stat, err := os.Stat(d.Name)
 	if err != nil {
-		d.err = err
+		d.Err = err
 		return
 	}
-	r, err := replay.Open(d.name)
+	r, err := replay.Open(d.Name)
 	if err != nil {
-		d.err = err
+		d.Err = err
 		return
 	}
 	defer r.Close()
-	(&ui{}).say("%s: it has no index: it is read as a whole", printable(d.name))
+	(&ui{}).say("%s: it has no index: it is read as a whole", printable(d.Name))
 	format, compression := r.Format()
 	if d.format = format; compression != "" {
 		d.format += " in " + compression
 	}
-	d.state, d.linkTypes = "readable", map[uint16]uint64{}
-	i := &d.info
+	d.State, d.linkTypes = "readable", map[uint16]uint64{}
+	i := &d.Info
 	i.Size = stat.Size()
 	for f, err := range r.Frames() {
 		if damage, ok := errors.AsType[*replay.DamageError](err); ok {
-			if d.state = lsDamaged; errors.Is(damage, io.ErrUnexpectedEOF) {
-				d.state = lsCut
+			if d.State = catalog.Damaged; errors.Is(damage, io.ErrUnexpectedEOF) {
+				d.State = catalog.CutShort
 			}
 			i.Damage = &capfile.CorruptError{File: damage.File, Offset: damage.Offset, Reason: damage.Reason, Err: damage.Err}
 			break
 		} else if err != nil {
-			d.err = err
+			d.Err = err
 			return
 		}
 		if i.Packets == 0 {
-			i.First, i.Last, d.begin = f.UnixNano, f.UnixNano, f.UnixNano
+			i.First, i.Last, d.Begin = f.UnixNano, f.UnixNano, f.UnixNano
 		}
 		i.First, i.Last = min(i.First, f.UnixNano), max(i.Last, f.UnixNano)
 		i.Packets++
 		i.OriginalBytes += uint64(f.OrigLen)
 		i.ContentBytes += uint64(len(f.Data))
 		d.linkTypes[f.LinkType]++
-		over.add(span{f.UnixNano, f.UnixNano, 1, uint64(f.OrigLen), 0})
+		over.Add(timeline.Span{From: f.UnixNano, To: f.UnixNano, Packets: 1, Bytes: uint64(f.OrigLen)})
 	}
 	var whole bool
 	if i.Section, i.Statistics, whole = r.Described(); !whole {

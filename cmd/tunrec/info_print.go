@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/tunrec/tunrec/pcapng"
+	"github.com/tunrec/tunrec/timeline"
 )
 
 // sparkColumns is how wide the small picture is.
@@ -18,8 +19,8 @@ const sparkColumns = 60
 
 // printInfoOne prints all that is known of a file. What it does not say is left
 // out.
-func printInfoOne(w io.Writer, d *described, over *timeline) {
-	i, s := &d.info, &d.info.Statistics
+func printInfoOne(w io.Writer, d *described, over *timeline.Timeline) {
+	i, s := &d.Info, &d.Info.Statistics
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-15s %s\n", name+":", fmt.Sprintf(format, args...))
 	}
@@ -28,8 +29,8 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 			line(name, "%s", printable(value))
 		}
 	}
-	line("File", "%s", printable(d.name))
-	line("State", "%s", d.state)
+	line("File", "%s", printable(d.Name))
+	line("State", "%s", d.State)
 	if i.Damage != nil {
 		line("Damage", "%s", harmless(i.Damage.Error()))
 	}
@@ -77,17 +78,17 @@ func printInfoOne(w io.Writer, d *described, over *timeline) {
 }
 
 // printSparks draws packets and, where there are any, drops over time.
-func printSparks(w io.Writer, over *timeline) {
+func printSparks(w io.Writer, over *timeline.Timeline) {
 	// Within a span nobody knows when its packets came: no more columns than spans.
-	n := min(len(over.spans), sparkColumns)
-	if from, to := over.whole(); n < 2 || from == to {
+	n := min(over.Len(), sparkColumns)
+	if from, to := over.Whole(); n < 2 || from == to {
 		return
 	}
-	c, each := over.columns(n)
-	rates, highest := perSecond(c, each, func(c column) float64 { return c.packets })
-	fmt.Fprintf(w, "\npackets/s  %s  at most %s, each column is %s\n", sparkline(rates), humanize.CommafWithDigits(highest, 1), threeDigits(each))
-	if rates, highest := perSecond(c, each, func(c column) float64 { return c.drops }); highest > 0 {
-		fmt.Fprintf(w, "drops/s    %s  at most %s\n", sparkline(rates), humanize.CommafWithDigits(highest, 1))
+	c, each := over.Columns(n)
+	rates, highest := timeline.PerSecond(c, each, func(c timeline.Column) float64 { return c.Packets })
+	fmt.Fprintf(w, "\npackets/s  %s  at most %s, each column is %s\n", timeline.Sparkline(rates), humanize.CommafWithDigits(highest, 1), threeDigits(each))
+	if rates, highest := timeline.PerSecond(c, each, func(c timeline.Column) float64 { return c.Drops }); highest > 0 {
+		fmt.Fprintf(w, "drops/s    %s  at most %s\n", timeline.Sparkline(rates), humanize.CommafWithDigits(highest, 1))
 	}
 }
 
@@ -104,7 +105,7 @@ func rate(n uint64, took time.Duration) float64 { return float64(n) / took.Secon
 
 // ratio is how much smaller the file is than its content.
 func ratio(d *described) float64 {
-	return float64(d.info.ContentBytes) / float64(max(d.info.Size, 1))
+	return float64(d.Info.ContentBytes) / float64(max(d.Info.Size, 1))
 }
 
 // linkTypesText names the link types, the most frequent one first.
@@ -127,32 +128,32 @@ func linkTypesText(types map[uint16]uint64) string {
 }
 
 // printInfoTable prints several files, and their sum.
-func printInfoTable(w io.Writer, files []described, over *timeline) {
+func printInfoTable(w io.Writer, files []described, over *timeline.Timeline) {
 	rows := [][]string{{"NAME", "FIRST", "DURATION", "PACKETS", "PACKETS/S", "DATA", "DROPS", "SIZE", "RATIO", "STATE"}}
 	var sum described
 	for n := range files {
 		d := &files[n]
-		rows = append(rows, infoRow(printable(d.name), d))
-		i := &sum.info
-		if d.info.Packets > 0 {
+		rows = append(rows, infoRow(printable(d.Name), d))
+		i := &sum.Info
+		if d.Info.Packets > 0 {
 			if i.Packets == 0 {
-				i.First, i.Last = d.info.First, d.info.Last
+				i.First, i.Last = d.Info.First, d.Info.Last
 			}
-			i.First, i.Last = min(i.First, d.info.First), max(i.Last, d.info.Last)
+			i.First, i.Last = min(i.First, d.Info.First), max(i.Last, d.Info.Last)
 		}
-		i.Packets += d.info.Packets
-		i.OriginalBytes += d.info.OriginalBytes
-		i.ContentBytes += d.info.ContentBytes
-		i.Statistics.Dropped += d.info.Statistics.Dropped
-		i.Size += d.info.Size
+		i.Packets += d.Info.Packets
+		i.OriginalBytes += d.Info.OriginalBytes
+		i.ContentBytes += d.Info.ContentBytes
+		i.Statistics.Dropped += d.Info.Statistics.Dropped
+		i.Size += d.Info.Size
 	}
 	printColumns(w, append(rows, infoRow(plural(uint64(len(files)), "file"), &sum)))
 	printSparks(w, over)
 }
 
 func infoRow(name string, d *described) []string {
-	i := &d.info
-	row := listRow(name, i, d.state)
+	i := &d.Info
+	row := listRow(name, i, string(d.State))
 	perSecond := "-"
 	if took := lasted(i.First, i.Last); took > 0 {
 		perSecond = humanize.CommafWithDigits(rate(i.Packets, took), 1)
@@ -181,9 +182,9 @@ type infoLine struct {
 func printInfoJSON(w io.Writer, files []described) {
 	for n := range files {
 		d := &files[n]
-		i, s := &d.info, &d.info.Statistics
+		i, s := &d.Info, &d.Info.Statistics
 		line := infoLine{
-			listLine: newListLine(&d.listed), Format: d.format, ContentBytes: i.ContentBytes,
+			listLine: newListLine(&d.File), Format: d.format, ContentBytes: i.ContentBytes,
 			Received: s.Received, Filtered: d.filtered(), DroppedByQueue: s.OSDropped,
 			Snaplen: i.Section.Snaplen, Application: i.Section.Application,
 			OS: i.Section.OS, Hardware: i.Section.Hardware, LinkTypes: d.linkTypes,

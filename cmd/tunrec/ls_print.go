@@ -11,16 +11,17 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 )
 
 // printListTable prints the files and, below several of them, their sum.
-func printListTable(w io.Writer, files []listed) {
+func printListTable(w io.Writer, files []catalog.File) {
 	rows := [][]string{{"NAME", "FIRST", "DURATION", "PACKETS", "DROPS", "SIZE", "STATE"}}
-	sum, states := capfile.Info{}, map[string]int{}
+	sum, states := capfile.Info{}, map[catalog.State]int{}
 	for _, f := range files {
-		i := &f.info
-		rows = append(rows, listRow(printable(f.name), i, f.state))
-		states[f.state]++
+		i := &f.Info
+		rows = append(rows, listRow(printable(f.Name), i, string(f.State)))
+		states[f.State]++
 		if i.Packets > 0 {
 			if sum.Packets == 0 {
 				sum.First, sum.Last = i.First, i.Last
@@ -33,7 +34,7 @@ func printListTable(w io.Writer, files []listed) {
 	}
 	if len(files) != 1 {
 		var incomplete []string
-		for _, s := range []string{lsOpen, lsCut, lsDamaged} {
+		for _, s := range []catalog.State{catalog.Open, catalog.CutShort, catalog.Damaged} {
 			if states[s] > 0 {
 				incomplete = append(incomplete, fmt.Sprintf("%d %s", states[s], s))
 			}
@@ -99,31 +100,31 @@ func printable(name string) string {
 // listLine is what --json says of a file; its names are those of the events
 // that a recording prints.
 type listLine struct {
-	File        string `json:"file"`
-	State       string `json:"state"`
-	First       string `json:"first,omitempty"` // RFC 3339
-	Last        string `json:"last,omitempty"`
-	Packets     uint64 `json:"packets"`
-	Dropped     uint64 `json:"dropped"`
-	Bytes       uint64 `json:"bytes"` // lengths of the packets on the wire
-	BytesOnDisk int64  `json:"bytes_on_disk"`
-	Chunks      uint64 `json:"chunks"`
-	Interface   string `json:"interface,omitempty"`
-	Filter      string `json:"filter,omitempty"`
-	Comment     string `json:"comment,omitempty"`
-	Damage      string `json:"damage,omitempty"`
+	File        string        `json:"file"`
+	State       catalog.State `json:"state"`
+	First       string        `json:"first,omitempty"` // RFC 3339
+	Last        string        `json:"last,omitempty"`
+	Packets     uint64        `json:"packets"`
+	Dropped     uint64        `json:"dropped"`
+	Bytes       uint64        `json:"bytes"` // lengths of the packets on the wire
+	BytesOnDisk int64         `json:"bytes_on_disk"`
+	Chunks      uint64        `json:"chunks"`
+	Interface   string        `json:"interface,omitempty"`
+	Filter      string        `json:"filter,omitempty"`
+	Comment     string        `json:"comment,omitempty"`
+	Damage      string        `json:"damage,omitempty"`
 }
 
-func printListJSON(w io.Writer, files []listed) {
+func printListJSON(w io.Writer, files []catalog.File) {
 	for _, f := range files {
 		printJSON(w, newListLine(&f)) // strings and numbers; the error of writing is Flush's
 	}
 }
 
-func newListLine(f *listed) listLine {
-	i := &f.info
+func newListLine(f *catalog.File) listLine {
+	i := &f.Info
 	line := listLine{
-		File: f.name, State: f.state, Packets: i.Packets, Dropped: i.Statistics.Dropped,
+		File: f.Name, State: f.State, Packets: i.Packets, Dropped: i.Statistics.Dropped,
 		Bytes: i.OriginalBytes, BytesOnDisk: i.Size, Chunks: i.Chunks,
 		Interface: i.Section.InterfaceName, Filter: i.Section.Filter, Comment: i.Section.Comment,
 	}

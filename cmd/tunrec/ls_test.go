@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
@@ -32,10 +33,10 @@ func BenchmarkLs(b *testing.B) {
 		writeCapture(b, filepath.Join(dir, fmt.Sprintf("x_%05d_20261122160000.pcapng.zst", i+1)), chunks)
 	}
 	for b.Loop() {
-		found, errs := findCaptures([]string{filepath.Join(dir, "x")})
-		inspectAll(found)
+		found, errs := catalog.Captures([]string{filepath.Join(dir, "x")})
+		catalog.InspectAll(found)
 		printListTable(io.Discard, found)
-		if len(found) != files || errs != nil || found[files-1].info.Chunks != chunks {
+		if len(found) != files || errs != nil || found[files-1].Info.Chunks != chunks {
 			b.Fatalf("%d files, %v", len(found), errs)
 		}
 	}

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
-		Deadline:           time.Now().Add(5 * patience), // for a command that should fail, but records
+		Deadline:           time.Now().Add(20 * patience), // of all together, for a command that should fail, but records
 		Setup:              setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":    scriptCode,

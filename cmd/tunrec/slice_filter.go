@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/filter"
 	"github.com/tunrec/tunrec/pcapng"
@@ -31,7 +32,7 @@ func splitFilter(c *cli.Context, words []string) (match *filter.Program, names [
 	case 0:
 		return nil, words, nil
 	case len(words):
-		_, _, err := expandCaptures(words[at-1])
+		_, _, err := catalog.Expand(words[at-1])
 		if at > 1 {
 			err = usageError(err, "files stand behind the filter")
 		}
@@ -51,7 +52,7 @@ func namesCaptures(word string) bool {
 	if _, err := os.Stat(filepath.Dir(word)); err != nil {
 		return false
 	}
-	_, _, err := expandCaptures(word)
+	_, _, err := catalog.Expand(word)
 	return err == nil
 }
 

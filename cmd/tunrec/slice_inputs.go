@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/extract"
 	"github.com/tunrec/tunrec/replay"
 	"github.com/tunrec/tunrec/rotate"
@@ -76,22 +77,22 @@ type inputs struct {
 // cannot be read is an error; of those found in a directory the others are
 // taken.
 func openInputs(words []string, ui *ui) (*inputs, error) {
-	found, errs := findFiles(slices.DeleteFunc(slices.Clone(words), isStdin))
+	found, errs := catalog.Files(slices.DeleteFunc(slices.Clone(words), isStdin))
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
 	if slices.ContainsFunc(words, isStdin) {
-		found = append(found, listed{name: "-", named: true})
+		found = append(found, catalog.File{Name: "-", Named: true})
 	}
 	names := make([]string, len(found))
 	for i, f := range found {
-		names[i] = f.name
+		names[i] = f.Name
 	}
 	in, out := &inputs{found: map[string]bool{}}, leftOut{ui: ui}
 	files, errs := extract.InspectAll(names)
 	for i, f := range files {
 		switch err := errs[i]; {
-		case err != nil && found[i].named:
+		case err != nil && found[i].Named:
 			return nil, err
 		case errors.Is(err, fs.ErrNotExist): // removed since it was found
 		case errors.Is(err, io.ErrUnexpectedEOF) && isOpen(names[i]): // its header is on the way
@@ -108,7 +109,7 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 			if damage := f.Info.Damage; damage != nil && !errors.Is(damage, io.ErrUnexpectedEOF) {
 				printError(fmt.Errorf("%w: it is read as far as it goes", damage))
 				in.bad++
-			} else if f.Foreign != nil && !found[i].named {
+			} else if f.Foreign != nil && !found[i].Named {
 				in.found[f.Name] = true
 			} else {
 				sayHowRead(f, ui)
@@ -129,7 +130,7 @@ func openInputs(words []string, ui *ui) (*inputs, error) {
 // that it is no capture.
 func isNoCapture(name string, err error) bool {
 	_, cut := errors.AsType[*capfile.CorruptError](err) // as short files may seem to be
-	_, named := captureStem(filepath.Base(name))
+	_, named := catalog.Stem(filepath.Base(name))
 	return errors.Is(err, replay.ErrNoCapture) || cut && !named
 }
 
@@ -182,7 +183,7 @@ func isOpen(name string) bool {
 		return false
 	}
 	defer f.Close()
-	return isLocked(f)
+	return catalog.Locked(f)
 }
 
 // extractTo runs an extraction into the file that -o names, or to standard

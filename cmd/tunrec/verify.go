@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/catalog"
 	"github.com/tunrec/tunrec/replay"
 )
 
@@ -43,12 +44,12 @@ func verify(c *cli.Context) error {
 	}
 	debug.SetMemoryLimit(softMemoryLimit)
 	ui := newUI(c.Bool("q"), false)
-	files, errs := findFiles(names)
+	files, errs := catalog.Files(names)
 	out, verified := leftOut{ui: ui}, 0
 	for _, f := range files {
-		switch err := verifyFile(f.name, ui); {
-		case !f.named && errors.Is(err, fs.ErrNotExist): // removed since it was found
-		case !f.named && isNoCapture(f.name, err):
+		switch err := verifyFile(f.Name, ui); {
+		case !f.Named && errors.Is(err, fs.ErrNotExist): // removed since it was found
+		case !f.Named && isNoCapture(f.Name, err):
 			out.add(err)
 		case err != nil:
 			errs = append(errs, err)
@@ -83,7 +84,7 @@ func verifyFile(name string, ui *ui) error {
 		return err
 	}
 	defer f.Close()
-	open := isLocked(f) // before its size is known, see inspect
+	open := catalog.Locked(f) // before its size is known, see inspect
 	stat, err := f.Stat()
 	if err != nil {
 		return err

@@ -1,20 +1,20 @@
-package capfile
+package zstdblock
 
-// noiseCoder decides which chunks a packetCoder codes: those of encrypted
+// noiseCoder decides which chunks a PacketCoder codes: those of encrypted
 // packets. The library's encoder of level Fastest makes as much of them or more,
 // and takes several times as long.
 //
 // A chunk with literals that the library's entropy coding could do nothing for
 // is a trial: both code it. The next chunks are coded by the one that did better.
 type noiseCoder struct {
-	packets packetCoder
+	packets PacketCoder
 	left    int     // chunks to the one that may be the next trial
 	won     bool    // by packets
 	trialed measure // of what packets made in the trial
 }
 
 const (
-	// trialEvery chunks: a trial takes as long as packetCoder for ten of them.
+	// trialEvery chunks: a trial takes as long as PacketCoder for ten of them.
 	trialEvery = 64
 	noiseLeast = 64 << 10 // bytes of literals in a trial: fewer prove nothing
 )
@@ -37,6 +37,7 @@ func (n *noiseCoder) append(b, content []byte) (coded []byte, ok bool) {
 	return coded, true
 }
 
+// trialDue reports whether the next chunk that has enough literals is a trial.
 func (n *noiseCoder) trialDue() bool { return n.left == 0 }
 
 // trial appends the zstd blocks for content to b if that makes no more than
@@ -50,18 +51,18 @@ func (n *noiseCoder) trial(b, content []byte, othersLen int) (coded []byte, won 
 }
 
 func (n *noiseCoder) code(b, content []byte) (coded []byte, m measure) {
-	coded, packets := n.packets.append(b, content)
+	coded, packets := n.packets.Append(b, content)
 	return coded, measure{packets, len(content), len(coded) - len(b), unevenness(coded[len(b):])}
 }
 
-// measure is what packetCoder made of a chunk.
+// measure is what PacketCoder made of a chunk.
 type measure struct {
 	packets              int
 	contentLen, codedLen int
 	uneven               int
 }
 
-// foretells returns whether m is of the same kind of content as t: every packet
+// foretells reports whether m is of the same kind of content as t: every packet
 // became so much shorter, within 2 % of the content, and what is left is as
 // much like noise. Otherwise there is something that an encoder may find.
 func (t *measure) foretells(m measure) bool {

@@ -1,4 +1,4 @@
-package main
+package timeline
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ const (
 	svgHeight = svgTop + 3*(svgPanel+svgGap) + 10
 )
 
-// drawSVG draws packets/s, bytes/s and drops/s over time, one above the other.
-func drawSVG(w io.Writer, title string, over *timeline) error {
+// WriteSVG draws packets/s, bytes/s and drops/s over time, one above the other.
+func WriteSVG(w io.Writer, title string, over *Timeline) error {
 	const columns = svgWidth - svgLeft - svgRight
-	c, each := over.columns(columns)
-	from, to := over.whole()
+	c, each := over.Columns(columns)
+	from, to := over.Whole()
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">`+"\n", svgWidth, svgHeight)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", svgWidth, svgHeight)
@@ -34,14 +34,14 @@ func drawSVG(w io.Writer, title string, over *timeline) error {
 	whole := func(v float64) string { return humanize.SIWithDigits(v, 1, "") }
 	for i, p := range []struct {
 		name, color string
-		what        func(column) float64
+		what        func(Column) float64
 		text        func(float64) string
 	}{
-		{"packets/s", "#1f77b4", func(c column) float64 { return c.packets }, whole},
-		{"bytes/s", "#2ca02c", func(c column) float64 { return c.bytes }, func(v float64) string { return humanize.IBytes(uint64(v)) }},
-		{"drops/s", "#d62728", func(c column) float64 { return c.drops }, whole},
+		{"packets/s", "#1f77b4", func(c Column) float64 { return c.Packets }, whole},
+		{"bytes/s", "#2ca02c", func(c Column) float64 { return c.Bytes }, func(v float64) string { return humanize.IBytes(uint64(v)) }},
+		{"drops/s", "#d62728", func(c Column) float64 { return c.Drops }, whole},
 	} {
-		rates, highest := perSecond(c, each, p.what)
+		rates, highest := PerSecond(c, each, p.what)
 		top := svgTop + i*(svgPanel+svgGap)
 		drawPanel(&b, top, p.color, rates, highest)
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", svgLeft-8, top+10, escaped(p.text(highest)))
@@ -54,7 +54,7 @@ func drawSVG(w io.Writer, title string, over *timeline) error {
 	return err
 }
 
-// drawPanel draws one area of steps, a pixel a column.
+// drawPanel draws one area of steps, a pixel a Column.
 func drawPanel(b *bytes.Buffer, top int, color string, rates []float64, highest float64) {
 	bottom := top + svgPanel
 	fmt.Fprintf(b, `<path fill="%s" d="M%d %d`, color, svgLeft, bottom)
@@ -80,8 +80,8 @@ func drawTimes(b *bytes.Buffer, y int, from, to int64) {
 }
 
 // timesLayout is how exact times have to be.
-func timesLayout(span int64) string {
-	switch d := time.Duration(span); {
+func timesLayout(Span int64) string {
+	switch d := time.Duration(Span); {
 	case d < 10*time.Second:
 		return "15:04:05.000"
 	case d < 24*time.Hour:

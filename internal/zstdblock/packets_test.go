@@ -1,4 +1,4 @@
-package capfile
+package zstdblock
 
 import (
 	"bytes"
@@ -6,54 +6,35 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/tunrec/tunrec/internal/zstdblock/blocktest"
 	"github.com/tunrec/tunrec/pcapng"
 )
 
-// checkZstd decodes a frame by zstd.
-func checkZstd(t testing.TB, frame, content []byte) {
-	t.Helper()
-	cmd := exec.Command("zstd", "-dcq")
-	cmd.Stdin = bytes.NewReader(frame)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if got, err := cmd.Output(); err != nil || !bytes.Equal(got, content) {
-		t.Fatalf("zstd decodes %d bytes, not the %d coded: %v %s", len(got), len(content), err, stderr.Bytes())
-	}
-}
-
-// codePackets codes content by a packetCoder that has coded other content
+// codePackets codes content by a PacketCoder that has coded other content
 // before, checks what it made, and returns its length.
-func codePackets(t testing.TB, p *packetCoder, content []byte, byZstd bool) int {
+func codePackets(t testing.TB, p *PacketCoder, content []byte, byZstd bool) int {
 	t.Helper()
-	buf := make([]byte, 0, EncodedCap(len(content))-MarkLen)
-	coded, _ := p.append(buf, content)
-	blocks := (len(content) + zstdBlockMax - 1) / zstdBlockMax
-	if len(coded) > len(content)+blocks*zstdBlockHeaderLen {
+	buf := make([]byte, 0, EncodedCap(len(content)))
+	coded, _ := p.Append(buf, content)
+	blocks := (len(content) + Max - 1) / Max
+	if len(coded) > len(content)+blocks*HeaderLen {
 		t.Fatalf("%d bytes became %d", len(content), len(coded))
 	}
 	if len(coded) > 0 && &coded[0] != &buf[:1][0] {
 		t.Fatalf("EncodedCap was too little for %d bytes", len(content))
 	}
-	checkCoded(t, coded, content, byZstd)
+	blocktest.Check(t, coded, content, byZstd)
 	return len(coded)
-}
-
-// block returns a packet block.
-func block(packet []byte, unixNano int64) []byte {
-	b := make([]byte, pcapng.PacketOverhead+len(packet))
-	copy(b[pcapng.PacketHeaderLen:], packet)
-	return b[:pcapng.PutPacket(b, len(packet), len(packet), unixNano)]
 }
 
 // captured returns the packets of the captures in testdata as blocks, by file.
 func captured(t testing.TB) map[string][][]byte {
 	t.Helper()
-	names, err := filepath.Glob("../testdata/pcaps/*.pcap")
+	names, err := filepath.Glob("../../testdata/pcaps/*.pcap")
 	if err != nil || len(names) < 15 {
 		t.Fatalf("%d captures: %v", len(names), err)
 	}
@@ -64,14 +45,14 @@ func captured(t testing.TB) map[string][][]byte {
 		for at := 24; at < len(file); { // pcap: file header, then a header of 16 bytes to each packet
 			n := int(le.Uint32(file[at+8:]))
 			unixNano := int64(le.Uint32(file[at:]))*1e9 + int64(le.Uint32(file[at+4:]))*1e3
-			all[name] = append(all[name], block(file[at+16:][:n], unixNano))
+			all[name] = append(all[name], blocktest.Block(file[at+16:][:n], unixNano))
 			at += 16 + n
 		}
 	}
 	s := pcapng.NewScanner(bytes.NewReader(readFile(t, tlsCapture)))
 	for s.Next() == nil {
 		if p := s.Packet(); p != nil {
-			all[tlsCapture] = append(all[tlsCapture], block(p.Data, p.UnixNano))
+			all[tlsCapture] = append(all[tlsCapture], blocktest.Block(p.Data, p.UnixNano))
 		}
 	}
 	if len(all[tlsCapture]) == 0 {
@@ -80,7 +61,7 @@ func captured(t testing.TB) map[string][][]byte {
 	return all
 }
 
-const tlsCapture = "../testdata/pcaps/tls.pcapng"
+const tlsCapture = "../../testdata/pcaps/tls.pcapng"
 
 func readFile(t testing.TB, name string) []byte {
 	t.Helper()
@@ -92,7 +73,7 @@ func readFile(t testing.TB, name string) []byte {
 }
 
 func TestPacketsOfCaptures(t *testing.T) {
-	p := packetCoder{windowBytes: 1 << 20}
+	p := PacketCoder{windowBytes: 1 << 20}
 	var all []byte
 	for _, blocks := range captured(t) {
 		content := slices.Concat(blocks...)
@@ -105,9 +86,9 @@ func TestPacketsOfCaptures(t *testing.T) {
 }
 
 func TestPacketsOfAllSizes(t *testing.T) {
-	p := packetCoder{windowBytes: 1 << 20}
+	p := PacketCoder{windowBytes: 1 << 20}
 	r := rand.New(rand.NewPCG(2, 2))
-	random := fills(2)["random"]
+	random := blocktest.Fills(2)["random"]
 	of := func(n int) []byte {
 		b := make([]byte, n)
 		random(b)
@@ -116,7 +97,7 @@ func TestPacketsOfAllSizes(t *testing.T) {
 	for size := range 200 {
 		var one, run []byte
 		for i := range 50 {
-			run = append(run, block(of(size), int64(1e18)+int64(i))...)
+			run = append(run, blocktest.Block(of(size), int64(1e18)+int64(i))...)
 			if i == 0 {
 				one = bytes.Clone(run)
 			}
@@ -126,35 +107,35 @@ func TestPacketsOfAllSizes(t *testing.T) {
 	}
 	for _, size := range []int{1, 65534, 65535, 131071, 131072, 262143, 262144} {
 		var run []byte
-		same := block(of(size), 1e18)
+		same := blocktest.Block(of(size), 1e18)
 		for i := range 8 {
-			run = append(append(run, block(of(size), int64(1e18)+int64(i))...), same...)
+			run = append(append(run, blocktest.Block(of(size), int64(1e18)+int64(i))...), same...)
 		}
 		codePackets(t, &p, same, true)
 		codePackets(t, &p, run, true)
 	}
 	for _, flows := range []int{1, 2, 300, 20000} {
 		for _, payload := range []int{0, 1, 100, 1400} {
-			codePackets(t, &p, tunnelPackets(r, 3<<20/2, flows, payload, random), true)
+			codePackets(t, &p, blocktest.TunnelPackets(r, 3<<20/2, flows, payload, random), true)
 		}
 	}
 	// Many sequences: packets of no bytes.
 	var empty []byte
 	for i := range 20000 {
-		empty = append(empty, block(nil, int64(r.Uint64()>>1)+int64(i))...)
+		empty = append(empty, blocktest.Block(nil, int64(r.Uint64()>>1)+int64(i))...)
 	}
 	codePackets(t, &p, empty, true)
 }
 
 // TestPacketsThatDiffer: in one byte, anywhere.
 func TestPacketsThatDiffer(t *testing.T) {
-	p := packetCoder{windowBytes: 1 << 20}
-	first := tunnelPackets(rand.New(rand.NewPCG(3, 3)), 1, 1, 150, fills(3)["random"])
+	p := PacketCoder{windowBytes: 1 << 20}
+	first := blocktest.TunnelPackets(rand.New(rand.NewPCG(3, 3)), 1, 1, 150, blocktest.Fills(3)["random"])
 	var all []byte
 	for i := range len(first) - pcapng.PacketHeaderLen - 4 {
 		packet := bytes.Clone(first[pcapng.PacketHeaderLen : len(first)-4])
 		packet[i] ^= 0x10
-		two := append(bytes.Clone(first), block(packet, 1e18)...)
+		two := append(bytes.Clone(first), blocktest.Block(packet, 1e18)...)
 		codePackets(t, &p, two, false)
 		all = append(all, two...)
 	}
@@ -174,28 +155,28 @@ func TestPacketsThatDiffer(t *testing.T) {
 // TestPacketsAtBlockEnds moves matches and what is between them over the end
 // of a zstd block.
 func TestPacketsAtBlockEnds(t *testing.T) {
-	p := packetCoder{windowBytes: 1 << 20}
-	random := fills(4)["random"]
+	p := PacketCoder{windowBytes: 1 << 20}
+	random := blocktest.Fills(4)["random"]
 	packet := make([]byte, 1000)
 	random(packet)
-	run := bytes.Repeat(block(packet, 1e18), 300)
+	run := bytes.Repeat(blocktest.Block(packet, 1e18), 300)
 	for d := -12; d <= 12; d++ {
-		codePackets(t, &p, run[:zstdBlockMax+d], false)
-		codePackets(t, &p, run[:2*zstdBlockMax+d], false)
+		codePackets(t, &p, run[:Max+d], false)
+		codePackets(t, &p, run[:2*Max+d], false)
 		for _, also := range []int{0, 1, 3, 4, 5, 8} {
 			odd := bytes.Clone(run)
-			odd[zstdBlockMax+d] ^= 1
-			odd[zstdBlockMax+d+also] ^= 2
-			odd[2*zstdBlockMax+d] ^= 1
+			odd[Max+d] ^= 1
+			odd[Max+d+also] ^= 2
+			odd[2*Max+d] ^= 1
 			codePackets(t, &p, odd, d == 0)
 		}
 	}
 	for size := 1; size < 140; size++ { // where in a header the block ends
 		lead := make([]byte, size)
 		random(lead)
-		codePackets(t, &p, append(block(lead, 1), tunnelPackets(rand.New(rand.NewPCG(uint64(size), 4)), 300<<10, 3, 100+size%7, random)...), size%20 == 0)
+		codePackets(t, &p, append(blocktest.Block(lead, 1), blocktest.TunnelPackets(rand.New(rand.NewPCG(uint64(size), 4)), 300<<10, 3, 100+size%7, random)...), size%20 == 0)
 	}
-	for _, noise := range []int{1, zstdBlockMax - 1, zstdBlockMax, zstdBlockMax + 1, 3 * zstdBlockMax} {
+	for _, noise := range []int{1, Max - 1, Max, Max + 1, 3 * Max} {
 		content := make([]byte, noise)
 		random(content)
 		codePackets(t, &p, content, true)
@@ -206,19 +187,19 @@ func TestPacketsAtBlockEnds(t *testing.T) {
 // pay, so its offset is not the repeat offset of the next block, which begins
 // with a match of that offset.
 func TestPacketsOffsetBehindRawBlock(t *testing.T) {
-	p := packetCoder{windowBytes: 1 << 20}
-	random := fills(5)["random"]
+	p := PacketCoder{windowBytes: 1 << 20}
+	random := blocktest.Fills(5)["random"]
 	var content []byte
-	for _, blockLen := range []int{zstdBlockMax - 4, 0x10100} { // lengths that differ in two bytes
+	for _, blockLen := range []int{Max - 4, 0x10100} { // lengths that differ in two bytes
 		packet := make([]byte, blockLen-pcapng.PacketHeaderLen-4)
 		random(packet)
-		content = append(content, block(packet, 1e18)...)
+		content = append(content, blocktest.Block(packet, 1e18)...)
 	}
-	content = append(content, bytes.Repeat(content[zstdBlockMax-4:], 3)...)
-	coded, _ := p.append(nil, content)
-	kind, size, _ := zstdBlockHeader(coded)
-	next, _, _ := zstdBlockHeader(coded[zstdBlockHeaderLen+size:])
-	if kind != zstdBlockRaw || next != zstdBlockCompressed {
+	content = append(content, bytes.Repeat(content[Max-4:], 3)...)
+	coded, _ := p.Append(nil, content)
+	kind, size, _ := Header(coded)
+	next, _, _ := Header(coded[HeaderLen+size:])
+	if kind != Raw || next != Compressed {
 		t.Fatalf("blocks of types %d and %d: this test proves nothing", kind, next)
 	}
 	codePackets(t, &p, content, true)
@@ -227,10 +208,10 @@ func TestPacketsOffsetBehindRawBlock(t *testing.T) {
 // TestPacketsBeyondWindow: the packet before of the flow may be out of reach.
 func TestPacketsBeyondWindow(t *testing.T) {
 	const window = 1 << 20
-	p := packetCoder{windowBytes: window}
-	random := fills(5)["random"]
+	p := PacketCoder{windowBytes: window}
+	random := blocktest.Fills(5)["random"]
 	r := rand.New(rand.NewPCG(5, 5))
-	known := tunnelPackets(r, 1, 1, 1000, random)
+	known := blocktest.TunnelPackets(r, 1, 1, 1000, random)
 	for _, further := range []int{-4, 0, 4, 8} {
 		content := bytes.Clone(known)
 		for len(content) < window+further {
@@ -240,7 +221,7 @@ func TestPacketsBeyondWindow(t *testing.T) {
 			}
 			random(packet)
 			packet[0] = 0
-			content = append(content, block(packet, 1e18)...)
+			content = append(content, blocktest.Block(packet, 1e18)...)
 		}
 		if len(content) != window+further {
 			t.Fatalf("%d bytes, not %d", len(content), window+further)
@@ -253,43 +234,10 @@ func TestPacketsBeyondWindow(t *testing.T) {
 	}
 	large := make([]byte, window+1000)
 	random(large)
-	codePackets(t, &p, bytes.Repeat(block(large, 1e18), 2), true)
+	codePackets(t, &p, bytes.Repeat(blocktest.Block(large, 1e18), 2), true)
 	// A chunk of 8 MiB, of which every flow is rarer than once in a window.
-	codePackets(t, &p, tunnelPackets(r, 8<<20, 10000, 1000, random), true)
-	codePackets(t, &p, tunnelPackets(r, 8<<20, 5, 1000, random), true)
-}
-
-// TestPacketsJoined alternates chunks by a packetCoder and by the library.
-func TestPacketsJoined(t *testing.T) {
-	contents := fills(6)
-	r := rand.New(rand.NewPCG(6, 6))
-	var chunks []*Chunk
-	for name := range contents {
-		for range 3 {
-			content, count := packets(t, 3000, contents[name])
-			chunks = append(chunks, newChunk(bytes.Repeat(content, 3), 3*count))
-		}
-	}
-	for _, n := range []int{1, 1000, 200 << 10} {
-		for range 3 {
-			content := tunnelPackets(r, n, 3, 100, contents["random"])
-			chunks = append(chunks, newChunk(content, uint32(len(content)/176)))
-		}
-	}
-	for turn := range 3 {
-		r.Shuffle(len(chunks), func(i, j int) { chunks[i], chunks[j] = chunks[j], chunks[i] })
-		file, section, entries := joinedBy(t, chunks, func(z *Compressor, i int, c *Chunk, buf []byte) error {
-			if (i+turn)%2 == 0 {
-				return z.Compress(c, Fastest, buf)
-			}
-			c.Hash()
-			c.Method = Fastest
-			coded, _ := z.noise.packets.append(buf[:MarkLen], c.Content)
-			c.encoded = appendRawBlock(coded, nil, false)
-			return nil
-		})
-		checkFile(t, file, section, entries)
-	}
+	codePackets(t, &p, blocktest.TunnelPackets(r, 8<<20, 10000, 1000, random), true)
+	codePackets(t, &p, blocktest.TunnelPackets(r, 8<<20, 5, 1000, random), true)
 }
 
 // FuzzPackets codes bytes as they are, and runs of packets that a script makes
@@ -305,7 +253,7 @@ func FuzzPackets(f *testing.F) {
 		f.Add(bytes.Repeat([]byte{byte(i), byte(i * 7), byte(i), byte(i * 31), byte(1 << (i % 8))}, i))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := packetCoder{windowBytes: 1 << 20}
+		p := PacketCoder{windowBytes: 1 << 20}
 		codePackets(t, &p, data, false)
 		var run []byte
 		for ; len(data) >= 5; data = data[5:] {
@@ -320,7 +268,7 @@ func FuzzPackets(f *testing.F) {
 			}
 		}
 		coded := codePackets(t, &p, run, false)
-		if fresh := codePackets(t, &packetCoder{windowBytes: 1 << 20}, run, false); coded != fresh {
+		if fresh := codePackets(t, &PacketCoder{windowBytes: 1 << 20}, run, false); coded != fresh {
 			t.Fatalf("%d bytes become %d, by a coder that was used before %d", len(run), fresh, coded)
 		}
 	})

@@ -1,4 +1,4 @@
-package capfile
+package zstdblock
 
 import (
 	"encoding/binary"
@@ -7,15 +7,15 @@ import (
 	"github.com/tunrec/tunrec/pcapng"
 )
 
-// packetCoder turns the content of chunks into zstd blocks, as an encoder would
+// PacketCoder turns the content of chunks into zstd blocks, as an encoder would
 // that knows what it is for: packets whose payload is noise, because it is
 // encrypted, and whose headers are much like those of the packet before of the
 // same flow. It compares these two and searches nothing else.
 //
 // The blocks refer to nothing before the content, and take the first repeat
-// offset for 1, as it is behind a mark (mark.go). Literals are raw: they are
+// offset for 1, as it is behind a mark (package capfile). Literals are raw: they are
 // copied once. What parses as no packet block is literals, too.
-type packetCoder struct {
+type PacketCoder struct {
 	windowBytes int
 	recent      [1 << flowBits]uint32 // by flow: 1 + where its last packet's block begins
 	sequences   sequenceCoder         // of the zstd block begun
@@ -31,6 +31,9 @@ type packetCoder struct {
 	}
 }
 
+// NewPacketCoder returns a PacketCoder for frames of that window.
+func NewPacketCoder(windowBytes int) *PacketCoder { return &PacketCoder{windowBytes: windowBytes} }
+
 const (
 	flowBits = 12
 	// headerLen is how much of a packet is compared, if no match goes further:
@@ -40,13 +43,13 @@ const (
 	// for four in a word. A match costs one to two bytes.
 	runLen = 4
 	// blockHeadLen is for the headers of a zstd block and of its literals.
-	blockHeadLen = zstdBlockHeaderLen + 3
+	blockHeadLen = HeaderLen + 3
 )
 
-// append appends the zstd blocks for content to b: where b has room for
-// blockHeadLen more, in no more than appendStored needs. It returns how many
+// Append appends the zstd blocks for content to b: where b has room for
+// blockHeadLen more, in no more than AppendStored needs. It returns how many
 // packets there are.
-func (p *packetCoder) append(b, content []byte) (coded []byte, packets int) {
+func (p *PacketCoder) Append(b, content []byte) (coded []byte, packets int) {
 	clear(p.recent[:])
 	p.content, p.coded, p.done, p.offset = content, b, 0, 1
 	p.begin()
@@ -100,7 +103,7 @@ func flow(packet []byte) uint32 {
 
 // compare makes matches of runs of bytes that are the same offset bytes before,
 // and begin in content[from:end].
-func (p *packetCoder) compare(from, end, offset int) {
+func (p *PacketCoder) compare(from, end, offset int) {
 	const low7 = 0x7f7f7f7f7f7f7f7f
 	content := p.content
 	for i := from; i < end && i+8 <= len(content); {
@@ -134,10 +137,10 @@ func sameBytes(a, b []byte) (n int) {
 
 // match makes content[from:to] a match, in as many zstd blocks as it is in,
 // and literals of what is before it.
-func (p *packetCoder) match(from, to, offset int) {
+func (p *PacketCoder) match(from, to, offset int) {
 	for from < to {
 		p.endBefore(from)
-		end := min(to, p.begun.content+zstdBlockMax)
+		end := min(to, p.begun.content+Max)
 		if end-from >= minMatch {
 			p.sequence(from, end, offset)
 		}
@@ -145,7 +148,7 @@ func (p *packetCoder) match(from, to, offset int) {
 	}
 }
 
-func (p *packetCoder) sequence(from, to, offset int) {
+func (p *PacketCoder) sequence(from, to, offset int) {
 	literals, value := from-p.done, offset+3
 	if offset == p.offset && literals > 0 { // 1 means another offset after no literals
 		value = 1
@@ -157,14 +160,14 @@ func (p *packetCoder) sequence(from, to, offset int) {
 }
 
 // endBefore ends all zstd blocks that are full before content[at:].
-func (p *packetCoder) endBefore(at int) {
-	for at-p.begun.content >= zstdBlockMax {
-		p.end(p.begun.content + zstdBlockMax)
+func (p *PacketCoder) endBefore(at int) {
+	for at-p.begun.content >= Max {
+		p.end(p.begun.content + Max)
 	}
 }
 
 // begin begins a zstd block.
-func (p *packetCoder) begin() {
+func (p *PacketCoder) begin() {
 	p.begun.content, p.begun.coded, p.begun.offset = p.done, len(p.coded), p.offset
 	p.coded = append(p.coded, make([]byte, blockHeadLen)...)
 	p.sequences.reset()
@@ -173,14 +176,14 @@ func (p *packetCoder) begin() {
 // end ends the zstd block begun before content[to:], and begins the next one.
 // Where it would not be smaller than a raw block it becomes one, which leaves
 // the repeat offsets as they were.
-func (p *packetCoder) end(to int) {
+func (p *PacketCoder) end(to int) {
 	content := p.content[p.begun.content:to]
 	rest := p.content[p.done:to]
 	p.done = to
 	if n := p.sequences.len(); 0 < n && n <= maxSequences {
 		p.section = p.sequences.append(p.section[:0])
 		literals := len(p.coded) - p.begun.coded - blockHeadLen + len(rest)
-		size := blockHeadLen - zstdBlockHeaderLen + literals + len(p.section)
+		size := blockHeadLen - HeaderLen + literals + len(p.section)
 		if size < len(content) {
 			p.coded = append(append(p.coded, rest...), p.section...)
 			putBlockHead(p.coded[p.begun.coded:], size, literals)
@@ -188,14 +191,14 @@ func (p *packetCoder) end(to int) {
 			return
 		}
 	}
-	p.coded, p.offset = appendRawBlock(p.coded[:p.begun.coded], content, false), p.begun.offset
+	p.coded, p.offset = AppendRaw(p.coded[:p.begun.coded], content, false), p.begun.offset
 	p.begin()
 }
 
 // putBlockHead writes the headers of a compressed zstd block of that size and
 // of its literals (RFC 8878 §3.1.1.3.1.1), blockHeadLen bytes.
 func putBlockHead(b []byte, size, literals int) {
-	putZstdBlockHeader(b, zstdBlockCompressed, size)
+	PutHeader(b, Compressed, size)
 	const raw20bits = 0 | 3<<2 // Raw_Literals_Block, Size_Format 11
 	v := raw20bits | literals<<4
 	b[3], b[4], b[5] = byte(v), byte(v>>8), byte(v>>16)

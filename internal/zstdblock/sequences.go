@@ -1,4 +1,4 @@
-package capfile
+package zstdblock
 
 import (
 	"math/bits"
