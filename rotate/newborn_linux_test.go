@@ -196,6 +196,23 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepBeside: so does one file, where it has a temporary name itself.
+func TestSweepBeside(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, temporaryName())
+	put(t, old, string(content(start, start, 50)))
+	f, err := New(dir+"/a.pcapng", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Discard()
+	recognize := func(f *os.File) error { _, err := inspect(f); return err }
+	sweepBeside(f, CreateOptions{Recognize: recognize})
+	if _, err := os.Lstat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", old, err)
+	}
+}
+
 // childMake makes files, one after the other, until it is killed.
 func childMake(dir string) error {
 	way, dir, _ := strings.Cut(dir, ":")
