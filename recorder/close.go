@@ -20,6 +20,9 @@ const maxUnended = 64
 // Close implements Sink.
 func (s *FileSink) Close(t time.Time, lost uint64, counts capfile.Entry) error {
 	counts.AddCounts(&s.unplaced)
+	if s.Series != nil && s.current != nil && s.look(s.current) != nil {
+		s.abandon() // what was lost gets another file
+	}
 	if dropped := lost + counts.Dropped + counts.DroppedByQueue; s.current == nil && dropped > 0 {
 		s.openForLosses(t, dropped)
 	}
@@ -102,7 +105,14 @@ func (s *FileSink) endFiles(files []*openFile) (unended []*openFile) {
 		s.leave(unended[0], s.endFileOnDisk(unended[0]))
 		unended = unended[1:]
 	}
-	if len(unended) == 0 {
+	unsafe := 0
+	for _, f := range unended {
+		if f.unsafe {
+			unsafe++
+		}
+	}
+	s.unsafeEnded.Store(int32(unsafe))
+	if len(unended) == 0 && !s.leftOne {
 		s.over(DoingEnd)
 		if !s.unsafe.Load() {
 			s.over(DoingSync)
@@ -122,7 +132,9 @@ func (s *FileSink) endFileOnDisk(f *openFile) error {
 		err := f.Close(f.end)
 		s.inFlight.Add(f.Size() - before)
 		if err = named(f.file.Name(), err); err != nil {
-			s.begin(DoingEnd, err)
+			if s.Series != nil { // one file is not tried again
+				s.begin(DoingEnd, err)
+			}
 			return err
 		}
 		f.whole = true
@@ -131,15 +143,14 @@ func (s *FileSink) endFileOnDisk(f *openFile) error {
 		return nil
 	}
 	err := named(f.file.Name(), f.file.Sync())
-	if f.unsafe = err != nil; f.unsafe {
+	f.unsafe = err != nil
+	switch {
+	case s.Series == nil:
+	case f.unsafe:
 		s.begin(DoingSync, err)
-	}
-	if s.Series != nil {
-		if f.unsafe {
-			s.Series.Unsafe(f.file)
-		} else {
-			s.Series.Safe(f.file)
-		}
+		s.Series.Unsafe(f.file)
+	default:
+		s.Series.Safe(f.file)
 	}
 	return err
 }
@@ -150,6 +161,10 @@ func (s *FileSink) leave(f *openFile, err error) {
 	err = errors.Join(err, named(name, f.file.Close()))
 	if err != nil {
 		s.failed = append(s.failed, err)
+		s.leftOne = true
+	}
+	if lost := f.end.Lost + f.end.Counts.Dropped + f.end.Counts.DroppedByQueue; !f.whole && lost > 0 {
+		s.Event(Unplaced{lost})
 	}
 	if s.Series != nil {
 		s.Series.Closed(f.file, f.Size(), rotate.Info{First: f.first, Last: f.last, Packets: f.packets})

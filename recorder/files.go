@@ -69,12 +69,16 @@ type Hook interface {
 // next one has been opened ahead of time.
 type FileSink struct {
 	FilesConfig
-	current  *openFile
-	empty    *capfile.Writer // what a new file begins as
-	opened   int             // files so far
-	written  uint64          // packets so far
-	room     uint64          // bytes that the current file may grow to without removing others
-	unsafe   atomic.Bool     // the current file's last sync failed
+	current *openFile
+	empty   *capfile.Writer // what a new file begins as
+	opened  int             // files so far
+	written uint64          // packets so far
+	room    uint64          // bytes that the current file may grow to without removing others
+	unsafe  atomic.Bool     // the current file's last sync failed
+
+	unsafeEnded atomic.Int32 // files that have ended and could not be synced yet; the closer's
+	leftOne     bool         // a file could not be ended or synced, and is not tried again; the closer's
+
 	direct   direct
 	stage    *rotate.Stage       // for the chunk that is being written, or nil
 	z        *capfile.Compressor // for chunks that are cut in two
@@ -243,8 +247,9 @@ func (s *FileSink) openNext(begin time.Time) error {
 		return err
 	}
 	if err := s.use(f, begin); err != nil {
-		s.Series.Discarded(f)
-		return errors.Join(err, f.Discard())
+		err = errors.Join(err, f.Discard())
+		s.Series.Discarded(f) // behind it: else retention may find the file once more
+		return err
 	}
 	select {
 	case s.ahead <- struct{}{}:
@@ -256,7 +261,7 @@ func (s *FileSink) openNext(begin time.Time) error {
 // WriteChunk implements Sink.
 func (s *FileSink) WriteChunk(c *capfile.Chunk, behind bool, wrote func(*capfile.Entry)) error {
 	s.stage = s.direct.next(behind, time.Now())
-	if c.Packets == 0 && s.current == nil {
+	if c.Packets == 0 && (s.current == nil || s.Series == nil && s.tooLong(c) != 0) {
 		s.unplaced.AddCounts(&c.Entry)
 		return nil
 	}

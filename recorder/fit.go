@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -95,8 +96,13 @@ func (s *FileSink) inTime(c *capfile.Chunk) (uint32, error) {
 			return 0, err
 		}
 		if s.EmptyFiles && first >= f.span.hi {
-			if err := s.openNext(time.Unix(0, f.span.hi)); err != nil {
+			err := s.openNext(time.Unix(0, f.span.hi))
+			if errors.Is(err, ErrEnough) {
 				return 0, err
+			}
+			if err != nil {
+				s.begin(DoingWrite, err)
+				break // persist tries again
 			}
 		}
 	}

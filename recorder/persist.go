@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tunrec/tunrec/capfile"
+	"github.com/tunrec/tunrec/rotate"
 )
 
 // Getting a chunk onto the disk, and what is done where that fails.
@@ -24,8 +25,9 @@ func (s *FileSink) persist(c *capfile.Chunk) error {
 		case s.Series == nil || errors.Is(err, ErrEnough):
 			return err
 		}
+		harmed := errors.Is(err, ErrHarmed) && s.current.packets > 0
 		s.abandon()
-		if errors.Is(err, ErrHarmed) {
+		if harmed {
 			continue // which is told, and no reason to wait
 		}
 		s.begin(DoingWrite, err)
@@ -107,7 +109,7 @@ func (s *FileSink) SyncNow() error {
 	s.unsafe.Store(err != nil)
 	if err != nil {
 		s.begin(DoingSync, err)
-	} else {
+	} else if s.unsafeEnded.Load() == 0 {
 		s.over(DoingSync)
 	}
 	return nil
@@ -142,7 +144,13 @@ func (s *FileSink) makeRoom(size uint64) error {
 		s.room = size + ahead
 		return nil
 	}
-	return s.retain(size) // just that much
+	err := s.retain(size) // just that much
+	if err != nil && !errors.Is(err, rotate.ErrNothingLeft) {
+		s.begin(DoingRetain, err) // that something is amiss with old files holds up no packet
+		s.room = size + ahead
+		return nil
+	}
+	return err
 }
 
 // retain removes old files for what the open ones hold or are about to.
@@ -178,8 +186,8 @@ func (s *FileSink) drop() {
 	s.current, s.room = nil, 0
 	s.open.Store(0)
 	s.tell()
-	s.Series.Discarded(f.file)
 	f.file.Discard() // it has failed already, or is not wanted
+	s.Series.Discarded(f.file)
 }
 
 // Discard undoes a sink of a series that has recorded nothing.

@@ -77,8 +77,12 @@ func (r *Recorder) Stats() Stats {
 		s.Chunks[i] = c.chunks[i].Load()
 	}
 	came := delivered
-	if source, ok := r.Source.(interface{ Arrived() uint64 }); ok && s.AfterLimit == 0 {
-		came = max(came, source.Arrived())
+	select {
+	case <-r.queueWatched: // the reader has ended: what waits in the source is not wanted
+	default:
+		if source, ok := r.Source.(interface{ Arrived() uint64 }); ok && s.AfterLimit == 0 {
+			came = max(came, source.Arrived())
+		}
 	}
 	// The counts are not of one moment: those of the writer may be ahead.
 	if done := s.Recorded + s.Filtered + s.LostAfterRead(); came > done {

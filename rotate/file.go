@@ -47,6 +47,7 @@ type File struct {
 	newborn  *newborn // nil: it has its name
 	publish  func() error
 	remove   func() error // once it has its name
+	linked   bool         // its file system counts links, see Changed
 }
 
 // Name returns the path of the file, its directory as the user wrote it. Before
@@ -63,8 +64,12 @@ func (f *File) Changed(size int64) error {
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
-	case ok && st.Nlink == 0:
+	case ok && st.Nlink > 0:
+		f.linked = true // some file systems count no links
+	case ok && f.linked:
 		return errors.New("removed or replaced")
+	}
+	switch {
 	case info.Size() < size:
 		return fmt.Errorf("cut from %d to %d bytes", size, info.Size())
 	case info.Size() > size:

@@ -67,8 +67,11 @@ func (s *Series) plausible(info fs.FileInfo) error {
 	if !ok {
 		return nil
 	}
-	if int(st.Uid) != s.uid {
-		return fmt.Errorf("it is user %d's, and files of this series are made as user %d's", st.Uid, s.uid)
+	s.mu.Lock()
+	uid := s.uid
+	s.mu.Unlock()
+	if int(st.Uid) != uid {
+		return fmt.Errorf("it is user %d's, and files of this series are made as user %d's", st.Uid, uid)
 	}
 	if size, onDisk := info.Size(), int64(st.Blocks)*512; size >= sparseLeast && onDisk > 0 && size/sparseRatio > onDisk {
 		return fmt.Errorf("it is sparse: of %d bytes the disk has %d", size, onDisk)

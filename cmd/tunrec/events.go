@@ -91,7 +91,9 @@ func (e *eventWriter) counts(event string, s recorder.Stats) { e.print(event, e.
 func (e *eventWriter) stopped(s recorder.Stats, afterStop uint64, readerGone bool) {
 	f := e.countFields(s)
 	f["after_stop"], f["reader_gone"] = afterStop, readerGone // who had after_limit been for, then
-	e.print("stopped", f)
+	if e.out != nil {
+		e.out.Insist(eventLine("stopped", f))
+	}
 }
 
 func (e *eventWriter) countFields(s recorder.Stats) fields {

@@ -24,8 +24,11 @@ func (u *ui) openPrintName(to string, owner rotate.Owner) error {
 	case "stderr":
 		u.names = console
 	default:
-		unread := lacksReader(to)
+		probe, unread := probeReader(to)
 		f, err := openNames(to, owner)
+		if probe != nil { // not before: a reader that waited would see its end
+			probe.Close()
+		}
 		if err != nil {
 			return fmt.Errorf("-b printname: %w", err)
 		}
@@ -114,11 +117,15 @@ func notPlanted(name string, info fs.FileInfo, owner rotate.Owner) error {
 	return nil
 }
 
-// lacksReader reports whether name is a FIFO that nobody has opened for reading.
-func lacksReader(name string) bool {
-	f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err == nil {
-		f.Close()
+// probeReader reports whether name is a FIFO that nobody has opened for reading. Else it
+// returns the FIFO, opened for writing.
+func probeReader(name string) (probe *os.File, unread bool) {
+	if info, err := os.Lstat(name); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		return nil, false
 	}
-	return errors.Is(err, syscall.ENXIO)
+	f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, errors.Is(err, syscall.ENXIO)
+	}
+	return f, false
 }

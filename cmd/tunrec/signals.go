@@ -12,6 +12,7 @@ import (
 
 // caught is what signals come to, and what tells one SIGHUP from another.
 type caught struct {
+	stops   chan os.Signal // a place of their own: no number of others displaces them
 	signals chan os.Signal
 	series  bool
 	nohup   bool      // SIGHUP was ignored when the process began: nohup(1)
@@ -24,8 +25,9 @@ func catchSignals(series bool) caught {
 	// A reader that closes its end of -o - is an error of the write, not a
 	// reason to be killed. To ignore the signal would let hooks inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	c := caught{make(chan os.Signal, 8), series, signal.Ignored(syscall.SIGHUP), controllingTerminal()}
-	signal.Notify(c.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	c := caught{make(chan os.Signal, 2), make(chan os.Signal, 8), series, signal.Ignored(syscall.SIGHUP), controllingTerminal()}
+	signal.Notify(c.stops, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(c.signals, syscall.SIGUSR1, syscall.SIGUSR2)
 	signal.Notify(c.signals, infoSignals...)
 	if series || !c.nohup {
 		signal.Notify(c.signals, syscall.SIGHUP)
@@ -53,6 +55,7 @@ func (c caught) handle(cancel context.CancelFunc, rec *recorder.Recorder, ui *ui
 		for {
 			var s os.Signal
 			select {
+			case s = <-c.stops:
 			case s = <-c.signals:
 			case <-hungUp:
 				s, hungUp = syscall.SIGHUP, nil

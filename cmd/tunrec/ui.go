@@ -236,7 +236,7 @@ var meanwhile = map[recorder.Doing]string{
 }
 
 var recovered = map[recorder.Doing]string{
-	recorder.DoingWrite:  "writing goes on: what was in memory is written",
+	recorder.DoingWrite:  "writing goes on, with what waits in memory",
 	recorder.DoingSync:   "syncing works again",
 	recorder.DoingEnd:    "all files have their index",
 	recorder.DoingRetain: "removing old files works again",
@@ -350,7 +350,7 @@ func (u *ui) inexact(device, why string) {
 // abort says that a second signal has ended the recording, and ends the process.
 func (u *ui) abort(s os.Signal) {
 	if !u.quiet {
-		console.Insist(line("%v again: ended at once; the file has what was flushed, but no index", s))
+		console.Insist(line("%v again: ended at once; what was flushed is readable", s))
 	}
 	console.Flush(outletStall, outletStall)
 	os.Exit(exitFailed) // no defer may wait for what hangs
