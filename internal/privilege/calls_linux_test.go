@@ -47,7 +47,7 @@ func TestCrashIsPrinted(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", traceback, err, want)
 		}
-		for _, part := range []string{"panic: as it happens", "[select (no cases)]:", "privilege.crash("} {
+		for _, part := range []string{"panic: as it happens", "goroutine 1 ", "privilege.crash("} {
 			if !strings.Contains(string(out), part) {
 				t.Errorf("%s: no %q in:\n%s", traceback, part, out)
 			}
