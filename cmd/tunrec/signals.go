@@ -17,6 +17,9 @@ type caught struct {
 	series  bool
 	nohup   bool      // SIGHUP was ignored when the process began: nohup(1)
 	user    *terminal // whose end sends SIGHUP, too
+
+	early   chan os.Signal // the first stop, where it comes before handle
+	handled chan struct{}  // closed by handle
 }
 
 // catchSignals keeps signals for handle. It is called before anything is made
@@ -25,14 +28,38 @@ func catchSignals(series bool) caught {
 	// A reader that closes its end of -o - is an error of the write, not a
 	// reason to be killed. To ignore the signal would let hooks inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	c := caught{make(chan os.Signal, 2), make(chan os.Signal, 8), series, signal.Ignored(syscall.SIGHUP), controllingTerminal()}
+	c := caught{
+		stops: make(chan os.Signal, 2), signals: make(chan os.Signal, 8),
+		series: series, nohup: signal.Ignored(syscall.SIGHUP), user: controllingTerminal(),
+		early: make(chan os.Signal, 1), handled: make(chan struct{}),
+	}
 	signal.Notify(c.stops, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(c.signals, syscall.SIGUSR1, syscall.SIGUSR2)
 	signal.Notify(c.signals, infoSignals...)
 	if series || !c.nohup {
 		signal.Notify(c.signals, syscall.SIGHUP)
 	}
+	go c.whileStarting()
 	return c
+}
+
+// whileStarting keeps the first stop for handle; a second one ends the process at once,
+// as it does later: a directory that does not answer may hold up the start for long.
+func (c caught) whileStarting() {
+	for first := (time.Time{}); ; {
+		select {
+		case <-c.handled:
+			return
+		case s := <-c.stops:
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				c.early <- s
+			case time.Since(first) > sameStop:
+				(&ui{}).abort(s)
+			}
+		}
+	}
 }
 
 // sameStop is how long after a stop another one is taken for the same:
@@ -48,6 +75,7 @@ const sameStop = 100 * time.Millisecond
 // it, too: then it is a stop, or with nohup(1) nothing. So is the end of the terminal
 // where it sends none.
 func (c caught) handle(cancel context.CancelFunc, rec *recorder.Recorder, ui *ui) (release func()) {
+	close(c.handled)
 	released := make(chan struct{})
 	hungUp, forget := c.user.watch()
 	go func() {
@@ -55,6 +83,7 @@ func (c caught) handle(cancel context.CancelFunc, rec *recorder.Recorder, ui *ui
 		for {
 			var s os.Signal
 			select {
+			case s = <-c.early:
 			case s = <-c.stops:
 			case s = <-c.signals:
 			case <-hungUp:
