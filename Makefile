@@ -42,11 +42,11 @@ test: tools
 
 # What needs no root, in a minute: the files and the names, filters, addresses.
 # The random tests try less, and those that take longest are left out.
-NEED_ROOT = TestAhead|TestDirect|TestFilesOfASeries|TestRetainMinFree|TestSeriesOnFull|TestSeriesWithout
-SLOW      = TestFormats|TestCutChunk|TestJoinedChunks|TestChunkSizes|TestNoiseCosts|TestManyChunks|TestRepairPcap|TestRepairJudged|TestOpenFlipped|TestVerifyCut
+SLOW = TestFormats|TestCutChunk|TestJoinedChunks|TestChunkSizes|TestNoiseCosts|TestManyChunks|TestRepairPcap|TestRepairJudged|TestOpenFlipped|TestVerifyCut
+PURE = Numbered|Pattern|Interval|Parse|Validate|Policy|Faults|Route|Pair|Carve|Pieces
 quick:
-	$(GOTEST) -short -skip '$(NEED_ROOT)|$(SLOW)' ./capfile ./extract ./filter ./pcapng ./rotate ./internal/sdnotify
-	$(GOTEST) -run 'Route|Parse|Validate|Pair|Carve|Pieces' -skip 'TestDefaultPair|LookEnviron' ./netconf
+	$(GOTEST) -short -skip '$(SLOW)' ./capfile ./extract ./filter ./pcapng ./internal/sdnotify ./internal/zstdblock
+	$(GOTEST) -short -run '$(PURE)' -skip 'TestDefaultPair' ./rotate ./netconf
 
 # The random tests, with many times as many tries: about an hour.
 long: tools

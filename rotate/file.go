@@ -21,6 +21,9 @@ type Owner struct {
 type CreateOptions struct {
 	Owner Owner
 	Force bool // remove a regular file that has the name
+	// Recognize fails for a file that this program has not made: see Config. What a
+	// process that was killed has left beside the file is removed by it; nil: nothing is.
+	Recognize func(f *os.File) error
 }
 
 // File is a capture file that is being written. Writes append. While it is
@@ -124,6 +127,9 @@ func New(name string, o CreateOptions) (*File, error) {
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
+	}
+	if f.newborn.temp != "" && o.Recognize != nil {
+		sweepBeside(f, o)
 	}
 	f.publish = func() error {
 		if err := f.nameAs(base); err != nil {

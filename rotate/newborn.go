@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -176,4 +178,16 @@ func (s *Series) sweepOne(dir filesystem, name string) error {
 		return fmt.Errorf("it has %d bytes, more than a header", info.Size())
 	}
 	return removeSame(dir, &File{File: f}, name)
+}
+
+// sweepBeside is sweep for the directory of one file, which is open.
+func sweepBeside(f *File, o CreateOptions) {
+	dir, err := openDirectory(filepath.Dir(f.name))
+	if err != nil {
+		return // one may write into a directory that one may not list
+	}
+	defer dir.close()
+	names, _ := dir.list(".")
+	s := &Series{config: Config{Recognize: o.Recognize}, uid: ownerSeen(f, o.Owner), told: make(map[string]bool)}
+	s.sweep(dir, slices.DeleteFunc(names, func(name string) bool { return !isTemporary(name) }))
 }

@@ -3,6 +3,7 @@ package rotate
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -196,6 +197,23 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepBeside: so does one file, where it has a temporary name itself.
+func TestSweepBeside(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, temporaryName())
+	put(t, old, string(content(start, start, 50)))
+	f, err := New(dir+"/a.pcapng", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Discard()
+	recognize := func(f *os.File) error { _, err := inspect(f); return err }
+	sweepBeside(f, CreateOptions{Recognize: recognize})
+	if _, err := os.Lstat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", old, err)
+	}
+}
+
 // childMake makes files, one after the other, until it is killed.
 func childMake(dir string) error {
 	way, dir, _ := strings.Cut(dir, ":")
@@ -229,6 +247,15 @@ func childMake(dir string) error {
 	}
 }
 
+// recognizeHeader knows what childMake makes.
+func recognizeHeader(f *os.File) error {
+	b := make([]byte, len(header))
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != header {
+		return fmt.Errorf("it begins with %q, %v", b, err)
+	}
+	return nil
+}
+
 // TestKilled kills a process at random moments while it makes files: each name has
 // its header, and the next start leaves no other.
 func TestKilled(t *testing.T) {
@@ -259,7 +286,11 @@ func TestKilled(t *testing.T) {
 				}
 			}
 		}
-		open(t, dir+"/c", Policy{})
+		s, err := OpenSeries(Config{Name: dir + "/c", Suffix: testSuffix, Recognize: recognizeHeader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
 		if all, seen := files(t, dir), visible(t, dir); len(all) != len(seen) {
 			t.Errorf("%s: after the next start there are %d files, and %d to be seen", way, len(all), len(seen))
 		}

@@ -102,22 +102,31 @@ func bytesOnDisk(info fs.FileInfo) uint64 {
 	return size
 }
 
-// ownerOf is the user whose a new file is. That is seen from one, which is not kept:
-// file systems without owners, or of other machines, give files to whom they want.
+// ownerOf is the user whose a new file is. That is seen from one, which is not kept.
 func ownerOf(dir filesystem, o Owner) int {
-	uid := os.Geteuid()
-	if o.Set {
-		uid = o.UID
-	}
 	f := &File{}
 	if f.begin(dir, ".", o) != nil {
-		return uid // the next file will say what is wrong
+		return ownerMeant(o) // the next file will say what is wrong
 	}
-	if info, err := f.Stat(); err == nil {
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			uid = int(st.Uid)
-		}
-	}
+	uid := ownerSeen(f, o)
 	_ = f.Discard()
 	return uid
+}
+
+func ownerMeant(o Owner) int {
+	if o.Set {
+		return o.UID
+	}
+	return os.Geteuid()
+}
+
+// ownerSeen is the user whose a new file is: file systems without owners, or of other
+// machines, give files to whom they want.
+func ownerSeen(f *File, o Owner) int {
+	if info, err := f.Stat(); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			return int(st.Uid)
+		}
+	}
+	return ownerMeant(o)
 }

@@ -39,6 +39,7 @@ func (o *options) openOutput(ctx context.Context, stop context.CancelFunc, src *
 		return o.openSeries(src, ui)
 	}
 	name := o.output.named(src.name, time.Now())
+	o.create.Recognize = o.recognize
 	file, err := rotate.New(name, o.create)
 	if err != nil {
 		return nil, createError(err, name)
