@@ -169,7 +169,7 @@ func (c counts) lost() uint64 { return c.byQueue + c.noMemory + c.byWrite }
 
 var closingLine = regexp.MustCompile(`: ([\d,]+) packets? recorded, .*; ` +
 	`([\d,]+) received, ([\d,]+) filtered, ([\d,]+) cut to the snaplen; ` +
-	`(?:at least )?([\d,]+) dropped by the kernel, ([\d,]+) for want of memory, ([\d,]+) by write errors\n`)
+	`(?:at least )?([\d,]+) dropped by the kernel, ([\d,]+) for want of memory, ([\d,]+) by write errors(?:; .*)?\n`)
 
 func parseCounts(stderr string) (c counts, err error) {
 	m := closingLine.FindStringSubmatch(stderr)
