@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"syscall"
@@ -78,52 +77,31 @@ type StreamSink struct {
 	start time.Time
 	bytes counter
 
-	// Of a pipe or a socket: the end of its reader is noticed without a write.
-	fd    int // -1: w is none
-	waker *wake.Waker
-	gone  func() // called when the reader has gone
+	reader *wake.Reader // nil: w has none who can go
+	gone   func()       // called when the reader has gone
 }
 
 // NewStreamSink writes the section's header to w. Where that is a pipe or a socket,
 // gone is called from another goroutine once nobody reads it any more.
 func NewStreamSink(w io.Writer, c capfile.Config, gone func()) (*StreamSink, error) {
-	s := &StreamSink{start: time.Now(), fd: -1, gone: gone}
+	s := &StreamSink{start: time.Now(), gone: gone}
 	if f, ok := w.(*os.File); ok {
-		if err := s.watch(f); err != nil {
+		var err error
+		if s.reader, err = wake.WatchReader(f); err != nil {
 			return nil, err
 		}
 	}
 	c.Form = capfile.Stream
 	out, err := capfile.NewWriter(pipe{w}, c)
 	if err != nil {
-		if s.waker != nil {
-			s.waker.Close()
+		if s.reader != nil {
+			s.reader.Close()
 		}
 		return nil, fmt.Errorf("begin the stream: %w", err)
 	}
 	s.w = out
 	s.bytes.Store(out.Size())
 	return s, nil
-}
-
-// watch finds out whether f has a reader who can go.
-func (s *StreamSink) watch(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
-		return nil
-	}
-	conn, err := f.SyscallConn() // Fd would make it blocking for all who share it
-	if err != nil {
-		return err
-	}
-	if err := conn.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
-		return err
-	}
-	s.waker, err = wake.New()
-	return err
 }
 
 // WriteChunk implements Sink.
@@ -142,8 +120,8 @@ func (s *StreamSink) WriteChunk(c *capfile.Chunk, _ bool, wrote func(*capfile.En
 
 // Close implements Sink.
 func (s *StreamSink) Close(t time.Time, lost uint64, counts capfile.Entry) error {
-	if s.waker != nil {
-		s.waker.Wake() // the watcher ends, and closes it
+	if s.reader != nil {
+		s.reader.Wake() // the watcher ends, and closes it
 	}
 	err := s.w.Close(capfile.End{Start: s.start.UnixNano(), Stop: t.UnixNano(), Lost: lost, Counts: counts})
 	s.bytes.Store(s.w.Size())
@@ -167,14 +145,14 @@ func (s *StreamSink) Bytes() uint64 { return s.bytes.Load() }
 
 // Background implements Sink.
 func (s *StreamSink) Background() []func() {
-	if s.waker == nil {
+	if s.reader == nil {
 		return nil
 	}
 	return []func(){func() {
-		if s.waker.Gone(s.fd) && s.gone != nil {
+		if s.reader.Gone() && s.gone != nil {
 			s.gone()
 		}
-		s.waker.Close()
+		s.reader.Close()
 	}}
 }
 

@@ -97,22 +97,17 @@ var errReaderGone = errors.New("the reader of standard output has gone")
 // is a pipe or a socket: without it that would show with the next packet only. The
 // function that it returns ends the watch.
 func onReaderGone(f *os.File, gone func()) (forget func(), err error) {
-	info, err := f.Stat()
-	if err != nil || info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) == 0 {
+	r, err := wake.WatchReader(f)
+	if r == nil {
 		return func() {}, err
 	}
-	w, err := wake.New()
-	if err != nil {
-		return nil, err
-	}
 	var watch sync.WaitGroup
-	fd := int(f.Fd())
 	watch.Go(func() {
-		if w.Gone(fd) {
+		if r.Gone() {
 			gone()
 		}
 	})
-	return func() { w.Wake(); watch.Wait(); w.Close() }, nil
+	return func() { r.Wake(); watch.Wait(); r.Close() }, nil
 }
 
 func writeError(err error) error { return errors.Join(errors.New("write to standard output"), err) }
